@@ -1,0 +1,72 @@
+"""The answer of a measurement, the same from the gateway, the command line and the Python client."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+Interval = tuple[float, float]
+
+
+class Quantity(BaseModel):
+    """One measured quantity."""
+
+    median: Annotated[
+        float | None,
+        Field(description="Median of the posterior, or the estimate of a point-estimate model; null if undefined."),
+    ]
+    unit: Annotated[str, Field(description="Unit: `mag`, `1` for R_V, `log10(1/yr)` for the specific SFR.")]
+    interval_68: Annotated[
+        Interval | None, Field(description="Central 68 % interval; null if the model gives point estimates only.")
+    ]
+    interval_95: Annotated[
+        Interval | None, Field(description="Central 95 % interval; null if the model gives point estimates only.")
+    ]
+
+
+class Quantities(BaseModel):
+    """Everything that is measured."""
+
+    a_v: Annotated[Quantity, Field(description="Attenuation in the rest-frame V band, A_V.")]
+    e_bv: Annotated[Quantity, Field(description="Colour excess E(B-V) = A_B - A_V.")]
+    r_v: Annotated[Quantity, Field(description="R_V = A_V / E(B-V), from the joint posterior of both.")]
+    log_ssfr: Annotated[
+        Quantity, Field(description="log10 of the specific star-formation rate, averaged over 100 Myr, in 1/yr.")
+    ]
+
+
+class Flag(BaseModel):
+    """Something the user should know before using the numbers."""
+
+    code: Annotated[str, Field(description="Short name, stable between versions, such as `low_snr`.")]
+    message: Annotated[str, Field(description="What it means here, in a sentence.")]
+
+
+class ModelReference(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: int
+
+
+class Provenance(BaseModel):
+    """How the answer came about."""
+
+    input_sha256: Annotated[str, Field(description="SHA-256 of the uploaded bytes, in the order of upload.")]
+    pixels: Annotated[list[str], Field(description="What was done to the pixels, in order.")]
+    software: Annotated[str, Field(description="Software and version.")]
+
+
+class Answer(BaseModel):
+    """The measurement of one galaxy."""
+
+    quantities: Quantities
+    snr: Annotated[
+        dict[str, float], Field(description="Signal-to-noise ratio in a circle of 0.16 arcsec radius, by band.")
+    ]
+    flags: Annotated[list[Flag], Field(description="Empty when there is nothing to warn of.")]
+    in_domain: Annotated[
+        bool | None, Field(description="Whether the cutout resembles the training galaxies; null if not known.")
+    ] = None
+    domain_score: Annotated[float | None, Field(description="Score behind `in_domain`.")] = None
+    model: ModelReference
+    provenance: Provenance

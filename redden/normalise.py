@@ -1,0 +1,89 @@
+"""From calibrated pixels to the numbers a network sees. One function each, shared by training and serving.
+
+A normalisation is known by its name in the model card; a card that asks for one that is not here is refused.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.errors import BadPixelsError, ModelCardError
+
+Pixels = NDArray[np.float32]
+
+_FLAT: Final = "the image is constant: there is nothing to measure in it. Send a cutout with a galaxy in its centre."
+
+
+def each_band(pixels: Pixels) -> Pixels:
+    """Scale every image by itself to 0...1, as the paper does; colour and flux are lost (Fu et al. 2024, section 2).
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (..., 32, 32, bands)
+        Finite pixels, in any linear unit of flux.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+
+    Raises
+    ------
+    BadPixelsError
+        If an image is constant.
+    """
+    low = pixels.min(axis=(-3, -2), keepdims=True)
+    spread = pixels.max(axis=(-3, -2), keepdims=True) - low
+    if not np.all(spread > 0):
+        raise BadPixelsError(_FLAT)
+    return np.asarray((pixels - low) / spread, dtype=np.float32)
+
+
+def joint(pixels: Pixels) -> Pixels:
+    """Divide all bands by one scale, their common root mean square, and compress with asinh: colour is kept.
+
+    The arithmetic is asinh(x / rms), where rms runs over all pixels of all bands of one galaxy. Bands must share a
+    unit of flux density per pixel; which one does not matter.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (..., 32, 32, bands)
+        Finite pixels, all bands in the same linear unit of flux.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+
+    Raises
+    ------
+    BadPixelsError
+        If all pixels are zero.
+    """
+    rms = np.sqrt(np.mean(np.square(pixels, dtype=np.float64), axis=(-3, -2, -1), keepdims=True))
+    if not np.all(rms > 0):
+        raise BadPixelsError(_FLAT)
+    return np.asarray(np.arcsinh(pixels / rms), dtype=np.float32)
+
+
+NORMALISATIONS: Final[dict[str, Callable[[Pixels], Pixels]]] = {"each-band": each_band, "joint": joint}
+"""Normalisations by the name that a model card uses."""
+
+NEEDS_FLUX_UNIT: Final = frozenset({"joint"})
+"""Normalisations that compare bands, so that every band needs a usable unit."""
+
+
+def normalisation(name: str) -> Callable[[Pixels], Pixels]:
+    """The normalisation of this name.
+
+    Raises
+    ------
+    ModelCardError
+        If there is none.
+    """
+    try:
+        return NORMALISATIONS[name]
+    except KeyError:
+        raise ModelCardError(
+            f"this version of redden has no normalisation {name!r}; it has {', '.join(NORMALISATIONS)}."
+        ) from None

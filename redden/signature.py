@@ -1,0 +1,22 @@
+"""The tensors of every redden SavedModel, under TensorFlow's default serving signature.
+
+Input ``pixels``: float32, shape (galaxies, 32, 32, bands), normalised; the last axis follows ``ModelCard.bands``.
+
+Outputs, by ``ModelCard.posterior``; columns follow ``ModelCard.targets``:
+
+``point``
+    ``mean``: float32, shape (galaxies, targets).
+``gaussian``
+    ``mean`` as above, and ``scale_tril``: float32, shape (galaxies, targets, targets), the lower Cholesky factor of
+    the covariance, both in the space of the targets' transforms.
+"""
+
+from typing import Final
+
+SIGNATURE: Final = "serving_default"
+PIXELS: Final = "pixels"
+MEAN: Final = "mean"
+SCALE_TRIL: Final = "scale_tril"
+
+OUTPUTS: Final[dict[str, tuple[str, ...]]] = {"point": (MEAN,), "gaussian": (MEAN, SCALE_TRIL)}
+"""Names of the outputs by kind of posterior."""
