@@ -15,8 +15,8 @@ APERTURE_RADIUS: Final = 0.16
 
 _CENTRE: Final = (SIZE - 1) / 2
 _y, _x = np.mgrid[:SIZE, :SIZE]
-_RADIUS: Final = np.hypot(_y - _CENTRE, _x - _CENTRE)
-_OUTSKIRTS: Final = _RADIUS > 12
+_radius: Final = np.hypot(_y - _CENTRE, _x - _CENTRE)
+_OUTSKIRTS: Final = _radius > 12
 """Pixels farther than 0.36 arcsec from the centre: sky for most galaxies at z > 6."""
 _MAD_TO_SIGMA: Final = 1.4826
 
@@ -35,7 +35,7 @@ def aperture_snr(images: NDArray[np.floating]) -> NDArray[np.float64]:
         Sky-subtracted flux over its noise; 0 where the outskirts show no noise at all.
     """
     stack = np.asarray(images, dtype=np.float64)
-    inside = _RADIUS <= APERTURE_RADIUS / PIXEL_SCALE
+    inside = _circle(APERTURE_RADIUS)
     sky = np.median(stack[..., _OUTSKIRTS, :], axis=-2)
     signal = stack[..., inside, :].sum(axis=-2) - sky * inside.sum()
     noise = aperture_noise(stack, APERTURE_RADIUS)
@@ -69,6 +69,11 @@ def aperture_noise(images: NDArray[np.floating], radius: float) -> NDArray[np.fl
     return np.asarray(sigma * np.sqrt(_correlated_pixels(rho, radius)))
 
 
+def _circle(radius: float) -> NDArray[np.bool_]:
+    """Pixels whose centre lies within a radius in arcsec of the cutout's centre."""
+    return np.asarray(_radius * PIXEL_SCALE <= radius)
+
+
 def _neighbour_correlation(stack: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlation of direct neighbours in the outskirts, 0...0.95, from the scatter of their differences.
 
@@ -85,7 +90,7 @@ def _neighbour_correlation(stack: NDArray[np.float64], sigma: NDArray[np.float64
 
 def _correlated_pixels(rho: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """sum_ij rho^(|i - j|^2) over the pixels of a circle, from the number of pixel pairs at each distance."""
-    inside = np.argwhere(_RADIUS <= radius / PIXEL_SCALE)
+    inside = np.argwhere(_circle(radius))
     squared = ((inside[:, None, :] - inside[None, :, :]) ** 2).sum(axis=-1)
     distances, pairs = np.unique(squared, return_counts=True)
     return np.asarray(np.power(rho[..., None], distances) @ pairs.astype(np.float64))

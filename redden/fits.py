@@ -1,0 +1,269 @@
+"""Reading images out of uploaded FITS files: which extensions are science images, and of which band.
+
+Understood are one file per band, a multi-extension file, and a cube with one plane per band; plain, gzipped or
+tile-compressed.
+"""
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from redden.bands import BANDS, find_bands, known_band
+from redden.errors import BadPixelsError, BandError, PixelGridError, UnreadableFileError
+
+MAX_BYTES: Final = 256 * 2**20
+"""Most bytes that a compressed file or image may unfold to."""
+
+_COMPANION: Final = re.compile(
+    r"(?:^|_)(?P<role>ERR|ERROR|RMS|SIGMA|STD|NOISE|WHT|WEIGHT|WEIGHTS|IVAR|VAR|VAR_\w+|DQ|MASK|BADPIX|"
+    r"CON|CTX|SEG|SEGMAP|PSF|MODEL|EXP|AREA)$"
+)
+_BAND_OF_PLANE: Final = ("FILTER", "BAND", "EXT", "PLANE", "CHANNEL")
+"""Header keywords, followed by the number of the plane from 1, that may name the band of a plane of a cube."""
+_DO_NOT_USE: Final = 1
+"""Bit of a JWST data-quality plane that marks a pixel as not to be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the user gave it."""
+
+    name: str | None
+    """File name, if there is one."""
+    data: bytes
+    """Its content."""
+
+    @property
+    def label(self) -> str:
+        """What to call the file in a message."""
+        return self.name or "the uploaded file"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A science image in one band."""
+
+    band: str
+    """Name of the band."""
+    data: NDArray[np.float64]
+    """Pixels in the file's unit, shape (ny, nx); NaN where the file marks a pixel as bad."""
+    header: fits.Header
+    """Header of the extension, with what it lacks taken from the primary header."""
+    source: str
+    """File and extension, for messages."""
+
+
+def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -> list[Image]:
+    """All science images of the uploaded files, in order.
+
+    The band of an image is told from ``PUPIL`` and ``FILTER``, then ``EXTNAME``; for a file with a single image also
+    from its name; for a plane of a cube from ``FILTERn``, ``BANDn`` or ``EXTn``. Images in bands that redden does not
+    measure are left out.
+
+    Parameters
+    ----------
+    uploads : sequence of Upload
+        The files.
+    bands : sequence of str, optional
+        Band of every image, in order, as the user states it; then nothing else is asked.
+
+    Returns
+    -------
+    list of Image
+        At least one, each of another band.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a file is not FITS, truncated, or without an image.
+    PixelGridError
+        If an image is larger than is read in one piece.
+    BandError
+        If a band is unknown, cannot be told, is contradictory, or is given twice.
+    BadPixelsError
+        If pixels are complex or otherwise no numbers.
+    """
+    planes = [plane for upload in uploads for plane in _planes(upload)]
+    if bands is None:
+        named = [(plane, _told_band(plane)) for plane in planes]
+    elif len(bands) == len(planes):
+        named = [(plane, known_band(band).name) for plane, band in zip(planes, bands, strict=True)]
+    else:
+        raise BandError(
+            f"{len(bands)} bands are stated ({', '.join(bands)}) for {len(planes)} images "
+            f"({', '.join(plane.source for plane in planes)}). State one band for each image, in this order."
+        )
+    measured = [Image(band, plane.data, plane.header, plane.source) for plane, band in named if band in BANDS]
+    if not measured:
+        raise BandError(
+            f"none of the images is in a band that redden measures ({', '.join(BANDS)}); "
+            f"found: {', '.join(band for _, band in named)}."
+        )
+    sources: dict[str, str] = {}
+    for image in measured:
+        if image.band in sources:
+            raise BandError(
+                f"{image.band} is given twice, by {sources[image.band]} and {image.source}. Send each band once, "
+                "or state the bands of the images in order with `bands`."
+            )
+        sources[image.band] = image.source
+    return measured
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A science image before its band is known; `hints` are the texts that may name it, best first."""
+
+    data: NDArray[np.float64]
+    header: fits.Header
+    source: str
+    hints: tuple[str, ...]
+    fallback: str
+
+
+def _told_band(plane: _Plane) -> str:
+    told = [found for hint in plane.hints if (found := find_bands(hint))]
+    if not told:
+        told = [find_bands(plane.fallback)]
+    # A pupil filter stands behind a wide filter in the beam (F444W behind F405N), so the first hint decides alone.
+    if len(told[0]) != 1:
+        seen = f"names {' and '.join(told[0])}" if told[0] else "names no band in FILTER, EXTNAME or file name"
+        raise BandError(
+            f"{plane.source} {seen}. State the band of each image in order with `bands`, e.g. bands=F277W,F356W,F444W."
+        )
+    return told[0][0]
+
+
+def _planes(upload: Upload) -> Iterator[_Plane]:
+    """The science images of one file."""
+    with _open(upload) as hdus:
+        images = [hdu for hdu in hdus if hdu.is_image and _size(hdu, upload) > 0]
+        science = [hdu for hdu in images if not _role(hdu)]
+        if not science:
+            tables = any(not hdu.is_image for hdu in hdus)
+            raise UnreadableFileError(
+                f"{upload.label} holds {'a table but no image' if tables else 'no image'}. "
+                "Send FITS images, one per band, or a file with an image extension per band."
+            )
+        for hdu in science:
+            yield from _planes_of(hdu, upload, hdus, alone=len(science) == 1)
+
+
+def _planes_of(hdu: Any, upload: Upload, hdus: fits.HDUList, *, alone: bool) -> Iterator[_Plane]:
+    source = f"{upload.label}[{hdu.name or hdus.index_of(hdu)}]"
+    header = hdu.header.copy()
+    header.extend(hdus[0].header, unique=True)
+    data = _pixels(hdu, source)
+    if alone or find_bands(hdu.name):
+        _mask(data, hdu, hdus, alone=alone)
+    data = data.reshape([side for side in data.shape[:-2] if side > 1] + list(data.shape[-2:]))
+    own = header if alone else hdu.header
+    fallback = upload.name or "" if alone else ""
+    if data.ndim == 2:
+        hints = tuple(str(text) for text in (own.get("PUPIL", ""), own.get("FILTER", ""), hdu.name))
+        yield _Plane(data, header, source, hints, fallback)
+    elif data.ndim == 3:
+        for number, plane in enumerate(data, start=1):
+            hints = tuple(str(header.get(f"{key}{number}", "")) for key in _BAND_OF_PLANE)
+            yield _Plane(plane, header, f"{source} plane {number}", hints, "")
+    else:
+        raise UnreadableFileError(
+            f"{source} has {data.ndim} axes longer than 1. Send images (2 axes) or a cube with one plane per band (3)."
+        )
+
+
+def _open(upload: Upload) -> fits.HDUList:
+    data = _unzipped(upload)
+    if not data.startswith(b"SIMPLE  ="):
+        raise UnreadableFileError(f"{upload.label} is {_what(data)}. Send a FITS image, which starts with SIMPLE.")
+    try:
+        hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False)
+        ends = [info["datLoc"] + info["datSpan"] for hdu in hdus if (info := hdu.fileinfo())]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, fits.VerifyError) as error:
+        raise UnreadableFileError(f"{upload.label} is broken FITS: {error}. Make or download it again.") from error
+    # Writers may leave out the padding of the last block, but never data: fileinfo counts the padding.
+    if max(ends) - len(data) >= 2880:
+        raise UnreadableFileError(
+            f"{upload.label} is truncated: its headers promise {max(ends)} bytes, but it has {len(data)}. "
+            "Download it again."
+        )
+    return hdus
+
+
+def _unzipped(upload: Upload) -> bytes:
+    if not upload.data.startswith(b"\x1f\x8b"):
+        return upload.data
+    try:
+        with gzip.open(io.BytesIO(upload.data)) as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFileError(f"{upload.label} is broken gzip: {error}. Make or download it again.") from error
+    if len(data) > MAX_BYTES:
+        raise PixelGridError(f"{upload.label} unzips to more than {MAX_BYTES >> 20} MiB. Send a cutout of the galaxy.")
+    return data
+
+
+def _what(data: bytes) -> str:
+    """A guess at what a file is that is not FITS."""
+    start = data[:512].lstrip().lower()
+    if not data:
+        return "empty"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
+        return "a web page or XML, perhaps an error page or a log-in form that was saved in place of the file"
+    for magic, name in ((b"\x89png", "a PNG picture"), (b"\xff\xd8", "a JPEG picture"), (b"\x89hdf", "an HDF5 file")):
+        if start.startswith(magic):
+            return name
+    if start.startswith((b"pk\x03\x04", b"bzh", b"\xfd7zxz")):
+        return "an archive in a compression other than gzip"
+    return "not FITS"
+
+
+def _size(hdu: Any, upload: Upload) -> int:
+    """Pixels of an image, refused when they would not fit; compressed images unfold only afterwards."""
+    pixels = int(np.prod([int(side) for side in hdu.shape])) if hdu.shape else 0
+    if pixels * 8 > MAX_BYTES:
+        raise PixelGridError(
+            f"{upload.label} holds an image of {'x'.join(str(side) for side in hdu.shape)} pixels. "
+            "Send a cutout of the galaxy, at most a few hundred pixels a side."
+        )
+    return pixels if len(hdu.shape) >= 2 else 0
+
+
+def _role(hdu: Any) -> str:
+    """What an extension is beside the science image: ``ERR``, ``WHT``, ``DQ`` ...; empty for a science image."""
+    match = _COMPANION.search(hdu.name.upper())
+    return match["role"] if match else ""
+
+
+def _pixels(hdu: Any, source: str) -> NDArray[np.float64]:
+    try:
+        data = hdu.data
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, zlib.error) as error:
+        raise UnreadableFileError(f"the pixels of {source} cannot be read: {error}. Make the file again.") from error
+    if data is None or not np.issubdtype(data.dtype, np.number) or np.issubdtype(data.dtype, np.complexfloating):
+        raise BadPixelsError(f"{source} has no real numbers as pixels. Send an image in a unit of flux.")
+    return np.array(data, dtype=np.float64)
+
+
+def _mask(data: NDArray[np.float64], hdu: Any, hdus: fits.HDUList, *, alone: bool) -> None:
+    """Set to NaN, in place, the pixels that the companions of a science image call bad."""
+    for companion in hdus:
+        role = _role(companion) if companion.is_image else ""
+        same = alone or find_bands(companion.name) == find_bands(hdu.name)
+        if not role or not same or companion.shape != hdu.shape:
+            continue
+        values = _pixels(companion, companion.name)
+        if role in {"ERR", "ERROR", "RMS", "SIGMA", "STD", "WHT", "WEIGHT", "WEIGHTS", "IVAR"}:
+            data[~(np.isfinite(values) & (values > 0))] = np.nan
+        elif role == "DQ":
+            data[(values.astype(np.int64) & _DO_NOT_USE) > 0] = np.nan
+        elif role in {"MASK", "BADPIX"}:
+            data[values != 0] = np.nan
