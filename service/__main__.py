@@ -1,0 +1,5 @@
+"""``python -m service`` is ``redden``."""
+
+from service.cli import app
+
+app()

@@ -1,0 +1,63 @@
+"""The gateway: ``uvicorn --factory service.app:create_app``."""
+
+import logging
+import os
+
+# Before numpy is loaded: spinning BLAS threads would take the cores from small requests.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi_offline import FastAPIOffline
+
+from redden import __version__
+from service.dependencies import lifespan
+from service.errors import Problem, add_error_handlers
+from service.routes import health, models, pages, predict
+from service.settings import Settings
+
+DESCRIPTION = """\
+Measures the dust in a distant galaxy from its JWST/NIRCam images: A_V, E(B-V), R_V and the specific star-formation
+rate, with intervals where the model gives them.
+
+Problems come as `application/problem+json` (RFC 9457) whose `detail` says what to do.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The gateway as an ASGI application; ``settings`` come from the environment unless given."""
+    settings = settings or Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="redden",
+        version=__version__,
+        summary="Dust in distant galaxies, measured from their pictures",
+        description=DESCRIPTION,
+        license_info={"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.add_middleware(
+        CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+    )
+    add_error_handlers(app)
+    for group in (predict, models, health, pages):
+        app.include_router(group.router)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the schema of a problem, which no endpoint returns, to the API description."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = generate()
+        description["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description

@@ -1,0 +1,184 @@
+"""The command line: ``redden``."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from redden.client import DEFAULT_URL, Client
+from redden.errors import ReddenError
+from service.settings import Settings
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Dust in distant galaxies, measured from their pictures.
+
+    Start a service, and measure a galaxy from another terminal:
+
+        redden serve
+
+        redden predict F277W.fits F356W.fits F444W.fits
+    """,
+)
+console = Console()
+DEFAULTS = Settings()
+
+ServerOption = Annotated[str, typer.Option("--server", help="Address of the service.", envvar="REDDEN_SERVER")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
+ModelsOption = Annotated[Path, typer.Option("--models", help="Directory of the models, with its models.config.")]
+
+
+@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    models: ModelsOption = DEFAULTS.models_dir,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Directory for jobs and logs; by default one per port in your home.")
+    ] = None,
+) -> None:
+    """Start everything on this machine: gateway, model server, worker and queue. Ctrl-C stops it all.
+
+    Examples:
+
+        redden serve
+
+        redden serve --port 8080 --models ~/models
+    """
+    from service.embedded import Embedded, running, stay, stopped_by_sigterm
+
+    data_dir = data_dir or Path(typer.get_app_dir("redden")) / str(port)
+    embedded = Embedded(host, port, models.resolve(), data_dir.resolve())
+    with (
+        stopped_by_sigterm(),
+        console.status("Starting redden") as status,
+        running(embedded, lambda what: status.update(f"Waiting for {what}")) as children,
+    ):
+        status.stop()
+        _welcome(embedded.url, embedded.log_dir)
+        stay(children)
+    console.print("Stopped.")
+
+
+def _welcome(url: str, log_dir: Path) -> None:
+    console.print(f"""
+[bold]redden is ready[/] at {url}   (Ctrl-C stops it, logs are in {log_dir})
+
+Try, in another terminal:
+  curl -o galaxy.fits {url}/demo/galaxy.fits
+  curl --data-binary @galaxy.fits -H 'Content-Type: application/fits' {url}/v1/predict
+  redden predict galaxy.fits{"" if url == DEFAULT_URL else f" --server {url}"}
+
+API documentation: {url}/docs
+""")
+
+
+@commands.command("model-server")
+def model_server(
+    address: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = DEFAULTS.model_server,
+    models: ModelsOption = DEFAULTS.models_dir,
+) -> None:
+    """Serve SavedModels over TensorFlow Serving's gRPC protocol, without tensorflow.
+
+    Example:
+
+        redden model-server --address 127.0.0.1:8500 --models models
+    """
+    from service.inference.local_server import serve as serve_models
+
+    serve_models(models, address)
+
+
+@commands.command()
+def worker(
+    concurrency: Annotated[int, typer.Option(help="Tasks at once.")] = 1,
+) -> None:
+    """Start a worker for jobs; REDDEN_REDIS_URL tells where the queue is."""
+    from service.jobs.celery_app import app as celery
+
+    celery.worker_main(
+        ["worker", "--without-gossip", "--without-mingle", "--loglevel=INFO", f"--concurrency={concurrency}"]
+    )
+
+
+@commands.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="FITS files of one galaxy.")],
+    server: ServerOption = DEFAULT_URL,
+    model: Annotated[str | None, typer.Option(help="Name of the model; `redden models` lists them.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
+    bands: Annotated[str, typer.Option(help="Band of each image in order, with commas.")] = "",
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the pixels, in place of the headers': uJy, MJy/sr ...")
+    ] = None,
+    pixel_scale: Annotated[
+        float | None, typer.Option(help="Side of a pixel in arcsec, if headers do not tell.")
+    ] = None,
+    ra: Annotated[float | None, typer.Option(help="Right ascension of the galaxy, degrees.")] = None,
+    dec: Annotated[float | None, typer.Option(help="Declination of the galaxy, degrees.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the dust in one galaxy, from one file per band or one file with all bands.
+
+    Examples:
+
+        redden predict F277W.fits F356W.fits F444W.fits
+
+        redden predict mosaic.fits --ra 53.16 --dec -27.78 --unit uJy --model paper-1band
+    """
+    from service.tables import answer_table
+
+    with Client(server) as client:
+        answer = client.predict(
+            files,
+            model=model,
+            version=version,
+            bands=[band.strip() for band in bands.split(",") if band.strip()],
+            unit=unit,
+            pixel_scale=pixel_scale,
+            ra=ra,
+            dec=dec,
+        )
+    if as_json:
+        typer.echo(answer.model_dump_json(indent=2))
+    else:
+        console.print(answer_table(answer))
+
+
+@commands.command()
+def models(server: ServerOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
+    """List the models of a service."""
+    from service.tables import models_table
+
+    with Client(server) as client:
+        served = client.models()
+    if as_json:
+        typer.echo(served.model_dump_json(indent=2))
+    else:
+        console.print(models_table(served))
+
+
+@commands.command()
+def openapi() -> None:
+    """Print the API description (OpenAPI 3.1)."""
+    from service.app import create_app
+
+    typer.echo(json.dumps(create_app(DEFAULTS).openapi(), indent=2))
+
+
+def app() -> None:
+    """Run the command line; an error of redden is a message and status 1, not a traceback."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        commands()
+    except (ReddenError, OSError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}")
+        sys.exit(1)

@@ -1,0 +1,46 @@
+"""What the endpoints need, made once when the gateway starts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from redis.asyncio import Redis
+
+from service.inference.client import ModelServer
+from service.measure import Measurement
+from service.registry import Registry
+from service.settings import Settings
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Read the models' cards and open the channels; close them at the end."""
+    settings: Settings = app.state.settings
+    registry = Registry.read(settings.models_dir, settings.default_model)
+    model_server = ModelServer(settings.model_server, settings.predict_deadline)
+    app.state.measurement = Measurement(registry, model_server, settings.predict_deadline)
+    app.state.redis = Redis.from_url(str(settings.redis_url), socket_timeout=1, socket_connect_timeout=1)
+    yield
+    await model_server.close()
+    await app.state.redis.aclose()
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _measurement(request: Request) -> Measurement:
+    measurement: Measurement = request.app.state.measurement
+    return measurement
+
+
+def _redis(request: Request) -> Redis:
+    redis: Redis = request.app.state.redis
+    return redis
+
+
+SettingsDependency = Annotated[Settings, Depends(_settings)]
+MeasurementDependency = Annotated[Measurement, Depends(_measurement)]
+RedisDependency = Annotated[Redis, Depends(_redis)]

@@ -1,0 +1,43 @@
+"""The Celery application: ``redden worker``, or ``celery --app service.jobs.celery_app worker``."""
+
+from typing import Final
+
+from celery import Celery
+
+from service.settings import Settings
+
+VISIBILITY_TIMEOUT: Final = 600
+"""Seconds after which an unfinished task counts as lost. Tasks are chunks of work that take far less."""
+
+
+def make_celery(settings: Settings) -> Celery:
+    """A Celery application over Redis that loses no task when a worker is killed.
+
+    Tasks are acknowledged when done, so they may run twice and must be safe to repeat.
+    """
+    app = Celery("redden", broker=str(settings.redis_url), backend=str(settings.redis_url))
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # Look for the tasks of lost workers every second, not every 100.
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+        },
+    )
+    return app
+
+
+app = make_celery(Settings())
+
+
+@app.task(name="redden.ping")
+def ping() -> str:
+    """Answer, so that a health check sees the whole way through the queue."""
+    return "pong"

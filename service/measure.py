@@ -1,0 +1,201 @@
+"""The path of a cutout: files to pixels, pixels to model input, model outputs to the answer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Self
+
+import numpy as np
+from anyio.to_thread import run_sync
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from redden import __version__
+from redden.answer import Answer, ModelReference, Provenance, Quantities, Quantity
+from redden.cutout import Cutout, model_input, read_cutout
+from redden.errors import BandError, ReddenError, UnitError
+from redden.fits import Upload
+from redden.modelcard import ModelCard
+from redden.posterior import UNITS, quantiles
+from service.inference.batcher import Batcher
+from service.inference.client import ModelServer, ModelServerTimeoutError
+from service.registry import Registry
+
+
+class Parameters(BaseModel):
+    """What a request may say about its files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[
+        str | None,
+        Field(
+            description="Name of the model; by default the service's default model. `GET /v1/models` lists them.",
+            examples=["gaussian-3band"],
+        ),
+    ] = None
+    version: Annotated[
+        int | None, Field(ge=1, description="Version of the model; by default the newest.", examples=[1])
+    ] = None
+    bands: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Band of each image in order, repeated or with commas; by default told from `FILTER`, "
+            "`EXTNAME` or the file name.",
+            examples=[["F277W", "F356W", "F444W"]],
+        ),
+    ] = ()
+    unit: Annotated[
+        str | None,
+        Field(
+            description="Unit of the pixels of all images, in place of what the headers say: `MJy/sr`, `nJy`, `uJy`, "
+            "`10 nJy`, `Jy`.",
+            examples=["uJy"],
+        ),
+    ] = None
+    pixel_scale: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Side of a pixel in arcsec, for images whose headers do not tell it.",
+            examples=[0.03],
+        ),
+    ] = None
+    ra: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=360,
+            allow_inf_nan=False,
+            description="Right ascension of the galaxy in degrees (ICRS); by default the centre of the image is cut.",
+            examples=[53.16],
+        ),
+    ] = None
+    dec: Annotated[
+        float | None,
+        Field(
+            ge=-90,
+            le=90,
+            allow_inf_nan=False,
+            description="Declination in degrees (ICRS), with `ra`.",
+            examples=[-27.78],
+        ),
+    ] = None
+
+    @field_validator("bands", mode="after")
+    @classmethod
+    def _split_at_commas(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.strip() for band in bands for name in band.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _whole_position(self) -> Self:
+        if (self.ra is None) != (self.dec is None):
+            raise ValueError("ra and dec go together; give both or none")
+        return self
+
+    @property
+    def position(self) -> SkyCoord | None:
+        """The position to cut at."""
+        return None if self.ra is None else SkyCoord(self.ra * u.deg, self.dec * u.deg)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Measures galaxies with the models of a registry.
+
+    Attributes
+    ----------
+    registry : Registry
+        The models.
+    model_server : ModelServer
+        Where they run.
+    deadline : float
+        Seconds that a galaxy may wait for the model server.
+    """
+
+    registry: Registry
+    model_server: ModelServer
+    deadline: float
+    _batchers: dict[tuple[str, int], Batcher] = field(default_factory=dict)
+
+    async def measure(self, uploads: Sequence[Upload], parameters: Parameters) -> Answer:
+        """Measure one galaxy.
+
+        Raises
+        ------
+        ReddenError
+            A subclass says what is wrong with the files, the parameters or the model server.
+        """
+        # Reading FITS is work for the processor: in a thread, so that other requests go on meanwhile.
+        cutout, card, pixels = await run_sync(self._prepare, uploads, parameters)
+        try:
+            async with asyncio.timeout(self.deadline):
+                outputs = await self._batcher(card).predict(pixels)
+        except TimeoutError:
+            raise ModelServerTimeoutError(
+                f"the model server did not answer within {self.deadline:g} s; try again in a moment."
+            ) from None
+        return _answer(cutout, card, outputs)
+
+    def _prepare(
+        self, uploads: Sequence[Upload], parameters: Parameters
+    ) -> tuple[Cutout, ModelCard, NDArray[np.float32]]:
+        card = self.registry.card(parameters.model, parameters.version)
+        cutout = read_cutout(
+            uploads,
+            bands=parameters.bands or None,
+            unit=parameters.unit,
+            pixel_scale=parameters.pixel_scale,
+            position=parameters.position,
+        )
+        try:
+            return cutout, card, model_input(cutout, card)
+        except (BandError, UnitError) as error:
+            if parameters.model is not None:
+                raise
+            # Never another model without being asked: the user chooses.
+            fitting = [f"model={other.name}" for other in self.registry.newest if _fits(cutout, other)]
+            advice = f"These models take what was sent: {', '.join(fitting)}." if fitting else "No model takes it."
+            raise type(error)(f"{error} {advice}") from error
+
+    def _batcher(self, card: ModelCard) -> Batcher:
+        key = (card.name, card.version)
+        if key not in self._batchers:
+            self._batchers[key] = Batcher(partial(self.model_server.predict, card.name, card.version))
+        return self._batchers[key]
+
+
+def _fits(cutout: Cutout, card: ModelCard) -> bool:
+    try:
+        model_input(cutout, card)
+    except ReddenError:
+        return False
+    return True
+
+
+def _answer(cutout: Cutout, card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> Answer:
+    quantities = {name: _quantity(values[0].tolist(), UNITS[name]) for name, values in quantiles(card, outputs).items()}
+    return Answer(
+        quantities=Quantities.model_validate(quantities),
+        snr=cutout.snr,
+        flags=list(cutout.flags),
+        model=ModelReference(name=card.name, version=card.version),
+        provenance=Provenance(
+            input_sha256=cutout.sha256, pixels=list(cutout.history), software=f"redden {__version__}"
+        ),
+    )
+
+
+def _quantity(values: Sequence[float], unit: str) -> Quantity:
+    """A quantity of its five quantiles (`redden.posterior.PROBABILITIES`); what is not finite becomes null."""
+    low_95, low_68, median, high_68, high_95 = (value if np.isfinite(value) else None for value in values)
+    return Quantity(
+        median=median,
+        unit=unit,
+        interval_68=None if low_68 is None or high_68 is None else (low_68, high_68),
+        interval_95=None if low_95 is None or high_95 is None else (low_95, high_95),
+    )

@@ -1,0 +1,121 @@
+"""Child processes that start together, and of which none survives: used by ``redden serve``."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final, Self
+
+from redden.errors import ReddenError
+
+STOP_TIMEOUT: Final = 10.0
+"""Seconds that a child has to stop by itself."""
+
+LOG_LINES: Final = 15
+"""Lines of its log that are shown when a child dies."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class ChildDiedError(ReddenError):
+    """A child process ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def last_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+
+
+@dataclass(slots=True)
+class Children:
+    """Processes that are stopped together, in reverse order of their start, when the ``with`` block ends.
+
+    On Linux the kernel also ends them when this process is killed, so that no orphan is left.
+
+    Attributes
+    ----------
+    log_dir : Path
+        Each child writes to ``NAME.log`` there.
+    environment : mapping of str to str
+        Environment variables that all children get in addition.
+    """
+
+    log_dir: Path
+    environment: Mapping[str, str]
+    _children: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, command: Sequence[str | Path], stdin: str = "") -> None:
+        """Start a child. It is the leader of a process group, so that Ctrl-C reaches only this process."""
+        log = self.log_dir / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self._children.append(Child(name, process, log))
+        assert process.stdin is not None
+        with process.stdin as pipe, suppress(BrokenPipeError):
+            pipe.write(stdin.encode())
+
+    def check(self) -> None:
+        """Raise `ChildDiedError` if a child has ended."""
+        for child in self._children:
+            if (status := child.process.poll()) is not None:
+                raise ChildDiedError(f"the {child.name} stopped with status {status}:\n{child.last_lines()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for child in reversed(self._children):
+            child.process.terminate()
+        deadline = monotonic() + STOP_TIMEOUT
+        for child in reversed(self._children):
+            while child.process.poll() is None and monotonic() < deadline:
+                sleep(0.02)
+            with suppress(ProcessLookupError):  # grandchildren too, such as a worker's pool
+                os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
+
+def _die_with_parent() -> None:
+    """In the child, before it runs its program: ask the kernel for SIGTERM when the parent dies."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port() -> int:
+    """A free TCP port on the loopback interface."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""``POST /v1/predict``: one galaxy, measured while you wait."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from redden.answer import Answer
+from service.dependencies import MeasurementDependency, SettingsDependency
+from service.errors import problem_responses
+from service.measure import Parameters
+from service.uploads import REQUEST_BODY, read_uploads
+
+router = APIRouter(prefix="/v1", tags=["measure"])
+
+
+@router.post(
+    "/predict",
+    summary="Measure the dust in one galaxy",
+    response_description="A_V, E(B-V), R_V and the specific star-formation rate, with intervals.",
+    responses=problem_responses(400, 404, 413, 415, 422, 503, 504),
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def predict(
+    request: Request,
+    parameters: Annotated[Parameters, Query()],
+    measurement: MeasurementDependency,
+    settings: SettingsDependency,
+) -> Answer:
+    """Send the images of one galaxy as FITS: one file with all bands, or one file per band.
+
+    Images need at least 32x32 pixels of 0.03 arcsec; the 32x32 around the centre, or around `ra` and `dec`, are
+    measured. Models that compare bands need the pixels' unit, from the header or from `unit`.
+
+    ```
+    curl -F files=@F277W.fits -F files=@F356W.fits -F files=@F444W.fits http://127.0.0.1:8000/v1/predict
+    curl --data-binary @galaxy.fits -H 'Content-Type: application/fits' http://127.0.0.1:8000/v1/predict
+    ```
+    """
+    uploads = await read_uploads(request, settings.max_upload_bytes)
+    return await measurement.measure(uploads, parameters)

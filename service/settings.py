@@ -1,0 +1,37 @@
+"""All settings of the online half, each an environment variable with the prefix ``REDDEN_``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the gateway and the worker, read once at start."""
+
+    model_config = SettingsConfigDict(env_prefix="REDDEN_", frozen=True)
+
+    models_dir: Path = Path("models")
+    """Directory of the models, ``NAME/VERSION/``; the gateway reads only the model cards in it."""
+
+    default_model: str = "gaussian-3band"
+    """Model that answers when a request names none."""
+
+    model_server: str = "127.0.0.1:8500"
+    """``HOST:PORT`` of TensorFlow Serving's gRPC endpoint, or of ``redden model-server``."""
+
+    redis_url: RedisDsn = RedisDsn("redis://127.0.0.1:6379/0")
+    """Broker and result store of the jobs. It may hold a password and is never logged."""
+
+    max_upload_bytes: Annotated[int, Field(gt=0)] = 16 * 2**20
+    """Largest request body in bytes. Seven bands of 512x512 float32 pixels with errors are 15 MB."""
+
+    predict_deadline: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds that a request may wait for the model server."""
+
+    cors_origins: tuple[str, ...] = ("*",)
+    """Web pages of these origins may call the API; ``["*"]`` is all of them, ``[]`` none."""
+
+    log_level: str = "INFO"
+    """Threshold of the log, such as ``WARNING``."""

@@ -1,0 +1,49 @@
+"""Answers as tables for the terminal."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from redden.answer import Answer, Interval, Quantity
+from redden.served import ModelList
+
+_NAMES = {"a_v": "A_V", "e_bv": "E(B-V)", "r_v": "R_V", "log_ssfr": "log sSFR"}
+
+
+def answer_table(answer: Answer) -> RenderableType:
+    """The quantities with their intervals, the signal-to-noise ratios, the flags and what was done."""
+    table = Table(title=f"{answer.model.name} version {answer.model.version}", title_justify="left")
+    for column in ("Quantity", "Median", "68 % interval", "95 % interval", "Unit"):
+        table.add_column(column, justify="left" if column in ("Quantity", "Unit") else "right")
+    for field, name in _NAMES.items():
+        quantity: Quantity = getattr(answer.quantities, field)
+        table.add_row(
+            name,
+            "undefined" if quantity.median is None else f"{quantity.median:.3f}",
+            _interval(quantity.interval_68),
+            _interval(quantity.interval_95),
+            "" if quantity.unit == "1" else quantity.unit,
+        )
+    snr = Text("S/N  " + "  ".join(f"{band} {value:.1f}" for band, value in answer.snr.items()))
+    flags = [Text.assemble((flag.code, "bold yellow"), f": {flag.message}") for flag in answer.flags]
+    return Group(table, snr, *flags)
+
+
+def models_table(served: ModelList) -> RenderableType:
+    """One line for each model."""
+    table = Table("Model", "Version", "Bands", "Answers", "State", "Description")
+    for model in served.models:
+        table.add_row(
+            f"{model.name} (default)" if model.default else model.name,
+            str(model.version),
+            " ".join(model.card.bands),
+            "point estimates" if model.card.posterior == "point" else "intervals",
+            "available" if model.available else "not served",
+            model.card.description,
+        )
+    refused = [Text.assemble((refused.model, "bold red"), f": {refused.reason}") for refused in served.refused]
+    return Group(table, *refused)
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.3f} ... {interval[1]:.3f}"

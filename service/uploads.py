@@ -1,0 +1,114 @@
+"""From a request body to uploaded files: a raw FITS body, or a multipart form whose parts are all named ``files``."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.types import Message, Receive
+
+from redden.fits import Upload
+from service.errors import MediaTypeError, TooLargeError, UploadError
+
+MAX_FILES: Final = 7
+"""One file per band."""
+
+PART: Final = "files"
+"""Name of every part of a multipart form."""
+
+RAW_TYPES: Final = ("application/fits", "image/fits", "application/octet-stream")
+"""Media types of a body that is one file. FITS has the first two (RFC 4047)."""
+
+FORM_TYPE: Final = "multipart/form-data"
+
+_BINARY: Final = {"type": "string", "format": "binary"}
+
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "description": "One FITS file as it is, or a form with one file per band.",
+    "content": {
+        RAW_TYPES[0]: {"schema": {**_BINARY, "description": "A FITS file, which may hold several bands."}},
+        FORM_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": [PART],
+                "properties": {
+                    PART: {
+                        "type": "array",
+                        "items": _BINARY,
+                        "minItems": 1,
+                        "maxItems": MAX_FILES,
+                        "description": f"One to {MAX_FILES} FITS files, every part named `{PART}`.",
+                    }
+                },
+            }
+        },
+    },
+}
+"""The body in the words of OpenAPI; the framework cannot know it, since it does not parse it."""
+
+
+async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
+    """Read the files of a request, never more than ``max_bytes`` of it.
+
+    Raises
+    ------
+    TooLargeError
+        As soon as ``Content-Length``, or what has come so far, exceeds ``max_bytes``.
+    MediaTypeError
+        If the body is neither a FITS file nor a form.
+    UploadError
+        If there is no file, or a part that is none of ours.
+    """
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise _too_large(max_bytes)
+    request = Request(request.scope, _limited(request.receive, max_bytes))
+    media_type = request.headers.get("content-type", RAW_TYPES[0]).partition(";")[0].strip().lower()
+    if media_type == FORM_TYPE:
+        return [upload async for upload in _parts(request)]
+    if media_type in RAW_TYPES:
+        body = await request.body()
+        if not body:
+            raise UploadError("the request has no body. Send a FITS file, e.g. `curl --data-binary @galaxy.fits`.")
+        return [Upload(None, body)]
+    raise MediaTypeError(
+        f"the body is {media_type}. Send one FITS file with `Content-Type: {RAW_TYPES[0]}`, or several as "
+        f"{FORM_TYPE}, e.g. `curl -F {PART}=@F277W.fits -F {PART}=@F444W.fits`."
+    )
+
+
+async def _parts(request: Request) -> AsyncIterator[Upload]:
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
+        parts = form.multi_items()
+        if not parts:
+            raise UploadError(f"the form has no files. Send 1 to {MAX_FILES} FITS files in parts named `{PART}`.")
+        for name, part in parts:
+            if not isinstance(part, UploadFile):
+                raise UploadError(
+                    f"the part `{name}` of the form is text. Send files in parts named `{PART}`, "
+                    "and parameters in the URL, e.g. `?model=paper-1band`."
+                )
+            if name != PART:
+                raise UploadError(f"a part of the form is named `{name}`. Name every part `{PART}`.")
+            yield Upload(part.filename, await part.read())
+
+
+def _limited(receive: Receive, max_bytes: int) -> Receive:
+    """``receive``, until more than ``max_bytes`` of the body have come."""
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise _too_large(max_bytes)
+        return message
+
+    return limited
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        f"the upload is larger than {max_bytes / 2**20:g} MiB. Send cutouts, at most a few hundred pixels a side."
+    )
