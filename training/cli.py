@@ -1,9 +1,13 @@
 """`redden-train`: from a forward model to a served network, step by step."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
+
+from redden.errors import ReddenError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -14,7 +18,90 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="New directory for the data set.")],
-    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies to simulate; about one in four is bright enough.")],
-    seed: Annotated[int, typer.Option(min=0, help="Equal settings and seed give equal data.")] = 0,
+    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies to simulate; about one in six has an image kept.")],
+    seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal data.")] = 0,
+    bands: Annotated[str, typer.Option(help="NIRCam bands, separated by commas.")] = "F277W,F356W,F444W",
+    sampling: Annotated[
+        Literal["varied", "paper"],
+        typer.Option(help="Two random dust-to-metal ratios per galaxy, or the paper's 4 orientations times 11 ratios."),
+    ] = "varied",
+    redshifts: Annotated[
+        Literal["continuous", "snapshots"], typer.Option(help="Uniform in 6-8.5, or the paper's TNG50 snapshots.")
+    ] = "continuous",
+    depth: Annotated[
+        tuple[float, float],
+        typer.Option(help="Range of depths to draw from: 5 sigma AB magnitude in circles of 0.1 arcsec radius."),
+    ] = (28.6, 28.6),
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """Simulate mock galaxies and write them as a data set."""
+    """Simulate mock galaxies and write those bright enough as a data set."""
+    from training.simulate.run import simulate as run
+    from training.simulate.settings import SAMPLINGS, Observation, Population, Settings
+
+    try:
+        settings = Settings(
+            seed=seed,
+            galaxies=galaxies,
+            population=Population(redshifts=redshifts),
+            observation=Observation(bands=tuple(bands.split(",")), depth=depth),
+            sampling=SAMPLINGS[sampling],
+        )
+        card = run(settings, out, processes)
+    except (ReddenError, ValidationError) as error:
+        raise typer.BadParameter(str(error)) from error
+    print(f"{card.images} images of {card.galaxies_kept} galaxies in {out}; {card.images_rejected} were too faint.")
+    print(f"Next: redden-train fit gaussian-3band --data {out} --out runs/gaussian-3band")
+
+
+# --- fit, evaluate, export: the networks ---------------------------------------------------------------------------
+# Imports of tensorflow stand inside the commands, so that --help answers at once.
+
+
+@app.command()
+def fit(
+    name: Annotated[str, typer.Argument(help="Model: paper-1band, paper-3band or gaussian-3band.")],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`.")],
+    out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the weights and the order.")] = 0,
+) -> None:
+    """Fit a network to a data set."""
+    from training.fit import fit as fit_network
+    from training.networks import RECIPES
+
+    if name not in RECIPES:
+        raise typer.BadParameter(f"there is no model {name!r}; there are {', '.join(RECIPES)}.", param_hint="NAME")
+    fit_network(name, data, out, seed=seed)
+    print(f"Next: redden-train evaluate {out} --data {data}")
+
+
+@app.command()
+def evaluate(
+    directory: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run, or model NAME/VERSION/.")],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set; its test galaxies are used.")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write; a run's is written into its directory.")] = None,
+) -> None:
+    """Print the errors on test galaxies, and write them as JSON."""
+    from rich.console import Console
+
+    from training.evaluate import EVALUATION_FILE, table
+    from training.evaluate import evaluate as evaluate_network
+    from training.fit import NETWORK_FILE
+
+    evaluation = evaluate_network(directory, data)
+    if out is None and (directory / NETWORK_FILE).exists():
+        out = directory / EVALUATION_FILE
+    if out is not None:
+        out.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    Console().print(table(evaluation))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run that was fitted and evaluated.")],
+    models: Annotated[Path, typer.Argument(help="Directory of the models, in TensorFlow Serving's layout.")],
+    version: Annotated[int | None, typer.Option(min=1, help="By default the next free one.")] = None,
+) -> None:
+    """Write a run as models/NAME/VERSION/ with its card, ready to be served."""
+    from training.export import export as export_model
+
+    print(export_model(run, models, version=version))

@@ -45,6 +45,8 @@ FRACTIONS: Final[dict[Part, float]] = {"train": 0.8, "validation": 0.1, "test": 
 """Share of the galaxies in each part of the split."""
 
 Rows = Mapping[str, NDArray[Any]]
+Batch = tuple[int, int, Rows]
+"""Number of galaxies simulated, number of images rejected, and the rows that were kept."""
 
 
 class DatasetError(ReddenError):
@@ -136,7 +138,7 @@ def split(galaxy: ArrayLike, seed: int) -> NDArray[np.str_]:
 
 def write(
     directory: Path,
-    batches: Iterable[tuple[int, int, Rows]],
+    batches: Iterable[Batch],
     *,
     source: str,
     bands: tuple[str, ...],
@@ -150,8 +152,8 @@ def write(
     ----------
     directory : Path
         New or empty directory.
-    batches : iterable of (int, int, mapping)
-        Number of galaxies, number of images rejected, and the rows that were kept as arrays named in `COLUMNS`.
+    batches : iterable of Batch
+        Rows as they come.
     source, bands, settings, software
         For the card.
     rows_per_shard : int
