@@ -167,11 +167,11 @@ def models(server: ServerOption = DEFAULT_URL, as_json: JsonOption = False) -> N
 
 
 @commands.command()
-def openapi() -> None:
-    """Print the API description (OpenAPI 3.1)."""
+def openapi(file: Annotated[Path, typer.Argument(help="File to write.")] = Path("openapi/openapi.json")) -> None:
+    """Write the API description (OpenAPI 3.1)."""
     from service.app import create_app
 
-    typer.echo(json.dumps(create_app(DEFAULTS).openapi(), indent=2))
+    file.write_text(json.dumps(create_app(DEFAULTS).openapi(), indent=2) + "\n", encoding="utf-8")
 
 
 def app() -> None:

@@ -6,17 +6,13 @@ Serving, but does not watch the directory: restart it to serve a new version. Pr
 
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import grpc
-import numpy as np
-import openvino
-from google.protobuf import text_format
-from numpy.typing import NDArray
 
 from redden.signature import SIGNATURE
 from service.inference.protocol import (
@@ -26,102 +22,31 @@ from service.inference.protocol import (
     GetModelMetadataResponse,
     GetModelStatusRequest,
     GetModelStatusResponse,
-    ModelServerConfig,
     ModelVersionStatus,
     PredictRequest,
     PredictResponse,
-    SavedModel,
     SignatureDefMap,
 )
+from service.inference.servables import Model, Servable, ServingError, braced, load_models
 from service.inference.tensors import decode, encode
 
 log = logging.getLogger(__name__)
-
-CONTAINER_MODELS: Final = PurePosixPath("/models")
-"""Where ``models.config`` finds the models inside TensorFlow Serving's container."""
 
 MAX_THREADS: Final = 4
 """Calls at once."""
 
 
-class ServingError(Exception):
-    """What a caller did wrong, as a gRPC status."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
-class Servable:
-    """One version of one model, ready to answer."""
-
-    compiled: openvino.CompiledModel
-    signature: Any
-    """The ``SignatureDef`` named `redden.signature.SIGNATURE`."""
-
-    @classmethod
-    def load(cls, core: openvino.Core, version_dir: Path) -> "Servable":
-        """Load a SavedModel directory.
-
-        Raises
-        ------
-        RuntimeError
-            If OpenVINO cannot read the model.
-        OSError
-            If there is no ``saved_model.pb``.
-        """
-        saved_model = SavedModel.FromString((version_dir / "saved_model.pb").read_bytes())
-        # Full float32 arithmetic, so that the answers are those of TensorFlow.
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        compiled = core.compile_model(core.read_model(version_dir), "CPU", settings)
-        return cls(compiled, saved_model.meta_graphs[0].signature_def[SIGNATURE])
-
-    def predict(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Output tensors by name. Raises `ServingError` when the inputs are not those of the signature."""
-        if set(inputs) != set(self.signature.inputs):
-            sent, wanted = set(inputs), set(self.signature.inputs)
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"input size does not match signature: {len(sent)}!={len(wanted)} len({_braced(sent)}) != "
-                f"len({_braced(wanted)}). Sent extra: {_braced(sent - wanted)}. "
-                f"Missing but required: {_braced(wanted - sent)}.",
-            )
-        for name, array in inputs.items():
-            wanted_shape = [dim.size for dim in self.signature.inputs[name].tensor_shape.dim]
-            if not _fits(array.shape, wanted_shape):
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"input {name} has shape {list(array.shape)}; the signature wants {wanted_shape}",
-                )
-        answer = self.compiled.create_infer_request().infer(dict(inputs), share_inputs=True)
-        return {output.any_name: np.asarray(values) for output, values in answer.items()}
-
-
-@dataclass(slots=True)
-class Model:
-    """All served versions of a model."""
-
-    versions: dict[int, Servable] = field(default_factory=dict)
-    failures: dict[int, str] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
-
-
 class ModelServices:
     """``PredictionService`` and ``ModelService`` over the models of a ``models.config``.
 
-    Parameters
+    Attributes
     ----------
-    config : Path
-        TensorFlow Serving's model configuration file.
-    models_dir : Path
-        Directory that stands for ``/models`` in ``config``.
+    models : mapping of str to Model
+        By name.
     """
 
-    def __init__(self, config: Path, models_dir: Path) -> None:
-        core = openvino.Core()
-        settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
-        self._models = {entry.name: _load_model(core, entry, models_dir) for entry in settings.model_config_list.config}
+    models: Mapping[str, Model]
 
     def predict(self, request: Any) -> Any:
         """``PredictionService.Predict``."""
@@ -138,7 +63,7 @@ class ModelServices:
         unknown = set(request.output_filter) - set(servable.signature.outputs)
         if unknown:
             raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, f"output tensor alias not found in signature: {_braced(unknown)}"
+                grpc.StatusCode.INVALID_ARGUMENT, f"output tensor alias not found in signature: {braced(unknown)}"
             )
         response = PredictResponse(model_spec=_specification(request, version))
         for name, values in servable.predict(inputs).items():
@@ -169,7 +94,7 @@ class ModelServices:
             failed.status.error_code = grpc.StatusCode.INTERNAL.value[0]
             failed.status.error_message = message
         if request.model_spec.WhichOneof("version_choice"):
-            wanted = _wanted_version(request.model_spec, model)
+            wanted = model.wanted_version(request.model_spec)
             chosen = [status for status in response.model_version_status if status.version == wanted]
             response = GetModelStatusResponse(model_version_status=chosen)
         if not response.model_version_status:
@@ -179,55 +104,18 @@ class ModelServices:
     def _model(self, specification: Any) -> Model:
         if not specification.name:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
-        if specification.name not in self._models:
+        if specification.name not in self.models:
             raise ServingError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {specification.name}")
-        return self._models[specification.name]
+        return self.models[specification.name]
 
     def _servable(self, specification: Any) -> tuple[int, Servable]:
         model = self._model(specification)
-        version = _wanted_version(specification, model)
+        version = model.wanted_version(specification)
         if version not in model.versions:
             choice = "Latest" if version is None else "Specific"
             wanted = specification.name if version is None else f"{specification.name}, {version}"
             raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {choice}({wanted})")
         return version, model.versions[version]
-
-
-def _load_model(core: openvino.Core, entry: Any, models_dir: Path) -> Model:
-    base = models_dir / PurePosixPath(entry.base_path).relative_to(CONTAINER_MODELS)
-    model = Model(labels=dict(entry.version_labels))
-    for version in _served_versions(entry.model_version_policy, base):
-        try:
-            model.versions[version] = Servable.load(core, base / str(version))
-            log.info("serving %s/%d", entry.name, version)
-        except (RuntimeError, OSError, LookupError) as error:
-            model.failures[version] = str(error)
-            log.error("cannot serve %s/%d: %s", entry.name, version, error)
-    if not model.versions:
-        log.error("model %s has no version to serve in %s", entry.name, base)
-    return model
-
-
-def _served_versions(policy: Any, base: Path) -> list[int]:
-    """Versions that ``model_version_policy`` asks for, newest first; by default the newest alone."""
-    there = sorted((int(path.name) for path in base.glob("*/") if path.name.isdigit()), reverse=True)
-    match policy.WhichOneof("policy_choice"):
-        case "all":
-            return there
-        case "specific":
-            return [version for version in there if version in policy.specific.versions]
-        case _:
-            return there[: policy.latest.num_versions or 1]
-
-
-def _wanted_version(specification: Any, model: Model) -> int | None:
-    match specification.WhichOneof("version_choice"):
-        case "version":
-            return int(specification.version.value)
-        case "version_label":
-            return model.labels.get(specification.version_label)
-        case _:
-            return max(model.versions, default=None)
 
 
 def _specification(request: Any, version: int) -> Any:
@@ -236,28 +124,16 @@ def _specification(request: Any, version: int) -> Any:
     return specification
 
 
-def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(want in (-1, size) for size, want in zip(shape, wanted, strict=True))
-
-
-def _braced(names: set[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
-
-
 def _handler(method: Callable[[Any], Any], request_class: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(request)
         except ServingError as error:
-            _abort(context, error)
+            context.abort(error.code, str(error))
 
     return grpc.unary_unary_rpc_method_handler(
         answer, request_deserializer=request_class.FromString, response_serializer=_serialize
     )
-
-
-def _abort(context: grpc.ServicerContext, error: ServingError) -> NoReturn:
-    context.abort(error.code, str(error))
 
 
 def _serialize(message: Any) -> bytes:
@@ -301,7 +177,7 @@ def make_server(services: ModelServices, address: str) -> grpc.Server:
 def serve(models_dir: Path, address: str) -> None:
     """Serve the models of ``models_dir/models.config`` until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    server = make_server(ModelServices(models_dir / "models.config", models_dir), address)
+    server = make_server(ModelServices(load_models(models_dir / "models.config", models_dir)), address)
     server.start()
     log.info("listening on %s", address)
     for signal_number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,153 @@
+"""SavedModels that OpenVINO runs, chosen by TensorFlow Serving's ``models.config``."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import grpc
+import numpy as np
+import openvino
+from google.protobuf import text_format
+from numpy.typing import NDArray
+
+from redden.signature import SIGNATURE
+from service.inference.protocol import ModelServerConfig, SavedModel
+
+log = logging.getLogger(__name__)
+
+CONTAINER_MODELS: Final = PurePosixPath("/models")
+"""Where ``models.config`` finds the models inside TensorFlow Serving's container."""
+
+
+class ServingError(Exception):
+    """What a caller did wrong, as a gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Servable:
+    """One version of one model, ready to answer."""
+
+    compiled: openvino.CompiledModel
+    signature: Any
+    """The ``SignatureDef`` named `redden.signature.SIGNATURE`."""
+
+    @classmethod
+    def load(cls, core: openvino.Core, version_dir: Path) -> "Servable":
+        """Load a SavedModel directory.
+
+        Raises
+        ------
+        RuntimeError
+            If OpenVINO cannot read the model.
+        OSError
+            If there is no ``saved_model.pb``.
+        """
+        saved_model = SavedModel.FromString((version_dir / "saved_model.pb").read_bytes())
+        # Full float32 arithmetic, so that the answers are those of TensorFlow.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        compiled = core.compile_model(core.read_model(version_dir), "CPU", settings)
+        return cls(compiled, saved_model.meta_graphs[0].signature_def[SIGNATURE])
+
+    def predict(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Output tensors by name. Raises `ServingError` when the inputs are not those of the signature."""
+        if set(inputs) != set(self.signature.inputs):
+            sent, wanted = set(inputs), set(self.signature.inputs)
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"input size does not match signature: {len(sent)}!={len(wanted)} len({braced(sent)}) != "
+                f"len({braced(wanted)}). Sent extra: {braced(sent - wanted)}. "
+                f"Missing but required: {braced(wanted - sent)}.",
+            )
+        for name, array in inputs.items():
+            wanted_shape = [dim.size for dim in self.signature.inputs[name].tensor_shape.dim]
+            if not _fits(array.shape, wanted_shape):
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"input {name} has shape {list(array.shape)}; the signature wants {wanted_shape}",
+                )
+        answer = self.compiled.create_infer_request().infer(dict(inputs), share_inputs=True)
+        return {output.any_name: np.asarray(values) for output, values in answer.items()}
+
+
+@dataclass(slots=True)
+class Model:
+    """All served versions of a model."""
+
+    versions: dict[int, Servable] = field(default_factory=dict)
+    """Loaded versions."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Why a version could not be loaded."""
+    labels: dict[str, int] = field(default_factory=dict)
+    """Names that ``models.config`` gives to versions, such as ``stable``."""
+
+    def wanted_version(self, specification: Any) -> int | None:
+        """The version that a ``ModelSpec`` asks for, which may not be there; by default the newest."""
+        match specification.WhichOneof("version_choice"):
+            case "version":
+                return int(specification.version.value)
+            case "version_label":
+                return self.labels.get(specification.version_label)
+            case _:
+                return max(self.versions, default=None)
+
+
+def load_models(config: Path, models_dir: Path) -> dict[str, Model]:
+    """Load the models of a ``models.config``; a version that cannot be loaded fails alone.
+
+    Parameters
+    ----------
+    config : Path
+        TensorFlow Serving's model configuration file, in protobuf text format.
+    models_dir : Path
+        Directory that stands for ``/models`` in ``config``.
+
+    Returns
+    -------
+    dict of str to Model
+        By name.
+    """
+    openvino_core = openvino.Core()
+    settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
+    return {entry.name: _load_model(openvino_core, entry, models_dir) for entry in settings.model_config_list.config}
+
+
+def _load_model(core: openvino.Core, entry: Any, models_dir: Path) -> Model:
+    base = models_dir / PurePosixPath(entry.base_path).relative_to(CONTAINER_MODELS)
+    model = Model(labels=dict(entry.version_labels))
+    for version in _served_versions(entry.model_version_policy, base):
+        try:
+            model.versions[version] = Servable.load(core, base / str(version))
+            log.info("serving %s/%d", entry.name, version)
+        except (RuntimeError, OSError, LookupError) as error:
+            model.failures[version] = str(error)
+            log.error("cannot serve %s/%d: %s", entry.name, version, error)
+    if not model.versions:
+        log.error("model %s has no version to serve in %s", entry.name, base)
+    return model
+
+
+def _served_versions(policy: Any, base: Path) -> list[int]:
+    """Versions that ``model_version_policy`` asks for, newest first; by default the newest alone."""
+    there = sorted((int(path.name) for path in base.glob("*/") if path.name.isdigit()), reverse=True)
+    match policy.WhichOneof("policy_choice"):
+        case "all":
+            return there
+        case "specific":
+            return [version for version in there if version in policy.specific.versions]
+        case _:
+            return there[: policy.latest.num_versions or 1]
+
+
+def braced(names: set[str]) -> str:
+    """A set of names in the style of TensorFlow Serving's messages."""
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    return len(shape) == len(wanted) and all(want in (-1, size) for size, want in zip(shape, wanted, strict=True))
