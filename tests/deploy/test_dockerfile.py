@@ -1,9 +1,12 @@
 """Dockerfile: clean, without tensorflow, and made of files that reach the builder."""
 
+import ast
 import json
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -48,22 +51,44 @@ def test_everything_that_is_copied_is_there_and_not_ignored(root: Path, dockerfi
         assert f"!{source}" in ignore
 
 
-def test_the_image_gets_what_serving_needs_and_no_tensorflow(root: Path, dockerfile: Instructions) -> None:
-    syncs = [value for instruction, value in dockerfile if instruction == "RUN" and "uv sync" in value]
-    assert syncs
-    assert all("--locked" in sync and sync.count("--extra") == 1 and "--extra serving" in sync for sync in syncs)
-
+@pytest.fixture(scope="module")
+def installed(root: Path) -> set[str]:
+    """Names of all packages that `uv sync --extra serving` installs according to the lock file."""
     packages = {package["name"]: package for package in tomllib.loads((root / "uv.lock").read_text())["package"]}
     redden = packages["redden"]
     waiting = [*redden["dependencies"], *redden["optional-dependencies"]["serving"]]
-    needed: set[str] = set()
+    names: set[str] = set()
     while waiting:
         name = waiting.pop()["name"]
-        if name not in needed:
-            needed.add(name)
+        if name not in names:
+            names.add(name)
             waiting += packages[name].get("dependencies", ())
-    assert {"fastapi", "celery", "grpcio"} <= needed
-    assert not {name for name in needed if name.startswith(("tensorflow", "keras"))}
+    return names
+
+
+def test_the_image_gets_the_serving_extra_and_no_tensorflow(dockerfile: Instructions, installed: set[str]) -> None:
+    syncs = [value for instruction, value in dockerfile if instruction == "RUN" and "uv sync" in value]
+    assert syncs
+    assert all("--locked" in sync and sync.count("--extra") == 1 and "--extra serving" in sync for sync in syncs)
+    assert not {name for name in installed if name.startswith(("tensorflow", "keras"))}
+
+
+def test_the_image_gets_every_package_that_is_imported(root: Path, installed: set[str]) -> None:
+    imported = {
+        module for room in ("redden", "service") for file in (root / room).rglob("*.py") for module in _imports(file)
+    }
+    others = imported - sys.stdlib_module_names - {"redden", "service"}
+    packages = packages_distributions()
+    assert {name.lower().replace("_", "-") for module in others for name in packages[module]} <= installed
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name.partition(".")[0] for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module.partition(".")[0]
 
 
 @pytest.mark.parametrize("instruction", ["CMD", "HEALTHCHECK"])
