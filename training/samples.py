@@ -1,0 +1,93 @@
+"""A data set as a network sees it: normalised pixels, true quantities, and which galaxy each image shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.modelcard import Target
+from redden.normalise import normalisation
+from redden.posterior import QUANTITIES
+from training.dataset import DatasetCard, DatasetError, Part, read, split
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Images with their labels.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (images, 32, 32, bands)
+        Normalised.
+    truth : dict of str to ndarray of float64, shape (images,)
+        True values of `redden.posterior.QUANTITIES`.
+    galaxy : ndarray of int64, shape (images,)
+        Galaxy that each image shows.
+    """
+
+    pixels: NDArray[np.float32]
+    truth: dict[str, NDArray[np.float64]]
+    galaxy: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.galaxy)
+
+    @property
+    def galaxies(self) -> int:
+        """Number of different galaxies."""
+        return len(np.unique(self.galaxy))
+
+    def part(self, name: Part, seed: int) -> Self:
+        """The images of one part of the split by galaxy."""
+        mask = split(self.galaxy, seed) == name
+        truth = {quantity: values[mask] for quantity, values in self.truth.items()}
+        return type(self)(self.pixels[mask], truth, self.galaxy[mask])
+
+    def labels(self, targets: Sequence[Target]) -> NDArray[np.float32]:
+        """What a network is to answer, shape (images, targets): each quantity under its target's transform."""
+        columns = [
+            np.log(self.truth[target.name]) if target.transform == "log" else self.truth[target.name]
+            for target in targets
+        ]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+def load(directory: Path, bands: Sequence[str], normalisation_name: str) -> tuple[DatasetCard, Samples]:
+    """Read the dusty galaxies of a data set for a network.
+
+    Images without dust (A_V or E(B-V) not positive) are left out: neither a percentage error nor a logarithm is
+    defined there.
+
+    Parameters
+    ----------
+    directory : Path
+        Data set as `training.dataset.write` makes it.
+    bands : sequence of str
+        Bands in the order of the network's input.
+    normalisation_name : str
+        Name of a function in ``redden.normalise``.
+
+    Returns
+    -------
+    card : DatasetCard
+        Its ``images`` count the images without dust too.
+    samples : Samples
+
+    Raises
+    ------
+    DatasetError
+        If the data set cannot be read, lacks a band, or has no image with dust.
+    """
+    card, rows = read(directory)
+    missing = [band for band in bands if band not in card.bands]
+    if missing:
+        raise DatasetError(f"{directory} has no {', '.join(missing)}; it has {', '.join(card.bands)}.")
+    dusty = (rows["a_v"] > 0) & (rows["e_bv"] > 0)
+    if not dusty.any():
+        raise DatasetError(f"{directory} has no image of a galaxy with dust: simulate more galaxies.")
+    images = rows["images"][dusty][..., [card.bands.index(band) for band in bands]]
+    truth = {quantity: rows[quantity][dusty].astype(np.float64) for quantity in QUANTITIES}
+    return card, Samples(normalisation(normalisation_name)(images), truth, rows["galaxy"][dusty])
