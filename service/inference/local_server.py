@@ -65,7 +65,8 @@ class ModelServices:
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"output tensor alias not found in signature: {braced(unknown)}"
             )
-        response = PredictResponse(model_spec=_specification(request, version))
+        model_spec = {"name": request.model_spec.name, "version": {"value": version}, "signature_name": SIGNATURE}
+        response = PredictResponse(model_spec=model_spec)
         for name, values in servable.predict(inputs).items():
             if not request.output_filter or name in request.output_filter:
                 response.outputs[name].CopyFrom(encode(values))
@@ -78,8 +79,8 @@ class ModelServices:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "metadata_field must be signature_def")
         signatures = SignatureDefMap()
         signatures.signature_def[SIGNATURE].CopyFrom(servable.signature)
-        response = GetModelMetadataResponse(model_spec=_specification(request, version))
-        response.model_spec.ClearField("signature_name")
+        model_spec = {"name": request.model_spec.name, "version": {"value": version}}
+        response = GetModelMetadataResponse(model_spec=model_spec)
         response.metadata["signature_def"].Pack(signatures)
         return response
 
@@ -116,12 +117,6 @@ class ModelServices:
             wanted = specification.name if version is None else f"{specification.name}, {version}"
             raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {choice}({wanted})")
         return version, model.versions[version]
-
-
-def _specification(request: Any, version: int) -> Any:
-    specification = type(request.model_spec)(name=request.model_spec.name, signature_name=SIGNATURE)
-    specification.version.value = version
-    return specification
 
 
 def _handler(method: Callable[[Any], Any], request_class: Any) -> "grpc.RpcMethodHandler[Any, Any]":

@@ -1,0 +1,171 @@
+"""A gateway and a model server on real sockets, over small networks with random weights."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from time import sleep
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from redden.modelcard import ModelCard, Target
+from service.app import create_app
+from service.inference.local_server import ModelServices, make_server
+from service.inference.servables import load_models
+from service.processes import free_port
+from service.settings import Settings
+
+THREE = ("F277W", "F356W", "F444W")
+MODELS = {
+    "gaussian-3band": (THREE, "gaussian", "joint"),
+    "paper-1band": (THREE[:1], "point", "each-band"),
+    "paper-3band": (THREE, "point", "each-band"),
+}
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models as training exports them: SavedModels, cards and ``models.config``."""
+    directory = tmp_path_factory.mktemp("models")
+    entries = []
+    for seed, (name, (bands, posterior, normalisation)) in enumerate(MODELS.items()):
+        version_dir = directory / name / "1"
+        _export(version_dir, len(bands), posterior, seed)
+        transform = "log" if posterior == "gaussian" else "identity"
+        ModelCard(
+            name=name,
+            version=1,
+            description="Random weights.",
+            bands=bands,
+            normalisation=normalisation,
+            targets=(
+                Target(name="a_v", transform=transform),
+                Target(name="e_bv", transform=transform),
+                Target(name="log_ssfr"),
+            ),
+            posterior=posterior,
+            interval_scale={},
+            trained_on={},
+            trained_with={},
+            figures_of_merit={},
+            intended_use="Tests.",
+        ).write(version_dir)
+        entries.append(f'config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}')
+    (directory / "models.config").write_text("model_config_list {\n" + "\n".join(entries) + "\n}\n", encoding="utf-8")
+    return directory
+
+
+def _export(directory: Path, bands: int, posterior: str, seed: int) -> None:
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((32, 32, bands), name="pixels")
+    hidden = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(pixels)
+    hidden = keras.layers.Flatten()(keras.layers.MaxPooling2D()(hidden))
+    hidden = keras.layers.Dense(16, activation="tanh")(hidden)
+    outputs = {"mean": keras.layers.Dense(3, name="mean")(hidden)}
+    if posterior == "gaussian":
+        outputs["scale_tril"] = keras.layers.Reshape((3, 3), name="scale_tril")(keras.layers.Dense(9)(hidden))
+    signature = [keras.InputSpec(shape=(None, 32, 32, bands), dtype="float32", name="pixels")]
+    keras.Model(pixels, outputs).export(directory, input_signature=signature, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def model_server(models_dir: Path) -> Iterator[str]:
+    """Address of a local model server."""
+    address = f"127.0.0.1:{free_port()}"
+    server = make_server(ModelServices(load_models(models_dir / "models.config", models_dir)), address)
+    server.start()
+    yield address
+    server.stop(grace=None).wait()
+
+
+@contextmanager
+def running_gateway(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of a gateway that runs in another thread."""
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), port=port, log_config=None, timeout_graceful_shutdown=1)
+    )
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        sleep(0.01)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def gateway(models_dir: Path, model_server: str) -> Iterator[httpx.Client]:
+    """A client of a gateway before the local model server; there is no queue."""
+    settings = Settings(
+        models_dir=models_dir, model_server=model_server, redis_url=f"redis://127.0.0.1:{free_port()}/0"
+    )
+    with running_gateway(settings) as client:
+        yield client
+
+
+def _galaxy(seed: int, size: int) -> NDArray[np.float32]:
+    """A round galaxy in noise."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    noise = np.random.default_rng(seed).normal(0, 0.3, (size, size))
+    return np.asarray(40 * np.exp(-(x**2 + y**2) / 18) + noise, dtype=np.float32)
+
+
+def make_image(data: NDArray[np.generic] | None = None, seed: int = 1, size: int = 64, **keywords: object) -> bytes:
+    """A FITS file with one image; keywords go into the header, those that are None are left out."""
+    header = {"BUNIT": "nJy", "FILTER": "F277W", "CDELT1": -0.03 / 3600, "CDELT2": 0.03 / 3600}
+    header |= {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 53.15, "CRVAL2": -27.8}
+    data = _galaxy(seed, size) if data is None else data
+    header |= {f"CRPIX{axis}": (data.shape[-axis] + 1) / 2 for axis in (1, 2)}
+    cards = {key: value for key, value in {**header, **keywords}.items() if value is not None}
+    stream = BytesIO()
+    fits.PrimaryHDU(data, fits.Header(cards)).writeto(stream)
+    return stream.getvalue()
+
+
+def make_form(*images: bytes, name: str = "files") -> list[tuple[str, tuple[str, bytes, str]]]:
+    """The parts of a multipart form."""
+    return [(name, (f"{number}.fits", data, "application/fits")) for number, data in enumerate(images)]
+
+
+@pytest.fixture(scope="session")
+def image() -> Callable[..., bytes]:
+    """Make a FITS file with one image."""
+    return make_image
+
+
+@pytest.fixture(scope="session")
+def form() -> Callable[..., list[tuple[str, tuple[str, bytes, str]]]]:
+    """Make the parts of a multipart form."""
+    return make_form
+
+
+@pytest.fixture(scope="session")
+def three_bands() -> list[bytes]:
+    """One file per band."""
+    return [make_image(seed=seed, FILTER=band) for seed, band in enumerate(THREE)]
+
+
+@pytest.fixture(scope="session")
+def post(gateway: httpx.Client) -> Callable[..., httpx.Response]:
+    """Post files, or a raw body, to ``/v1/predict``."""
+
+    def post(*images: bytes, name: str = "files", **parameters: object) -> httpx.Response:
+        return gateway.post("/v1/predict", files=make_form(*images, name=name), params=parameters)
+
+    return post
