@@ -33,7 +33,7 @@ _DEPTH_APERTURE: Final = 0.1
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
 """5 sigma depths, AB mag in a circle of 0.1 arcsec radius, outside of which the unit is doubted."""
 _CORE: Final = slice(SIZE // 2 - 4, SIZE // 2 + 4)
-_FILL_KERNEL: Final = Gaussian2DKernel(1.5)
+_FILL_KERNEL: Final = Gaussian2DKernel(1.0)
 
 
 @dataclass(frozen=True, slots=True)

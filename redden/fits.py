@@ -17,7 +17,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from redden.bands import BANDS, find_bands, known_band
-from redden.errors import BadPixelsError, BandError, PixelGridError, UnreadableFileError
+from redden.errors import BadPixelsError, BandError, PixelGridError, ReddenError, UnreadableFileError
 
 MAX_BYTES: Final = 256 * 2**20
 """Most bytes that a compressed file or image may unfold to."""
@@ -142,19 +142,23 @@ def _told_band(plane: _Plane) -> str:
     return told[0][0]
 
 
-def _planes(upload: Upload) -> Iterator[_Plane]:
+def _planes(upload: Upload) -> list[_Plane]:
     """The science images of one file."""
-    with _open(upload) as hdus:
-        images = [hdu for hdu in hdus if hdu.is_image and _size(hdu, upload) > 0]
-        science = [hdu for hdu in images if not _role(hdu)]
-        if not science:
-            tables = any(not hdu.is_image for hdu in hdus)
-            raise UnreadableFileError(
-                f"{upload.label} holds {'a table but no image' if tables else 'no image'}. "
-                "Send FITS images, one per band, or a file with an image extension per band."
-            )
-        for hdu in science:
-            yield from _planes_of(hdu, upload, hdus, alone=len(science) == 1)
+    try:
+        with _open(upload) as hdus:
+            images = [hdu for hdu in hdus if hdu.is_image and _size(hdu, upload) > 0]
+            science = [hdu for hdu in images if not _role(hdu)]
+            if not science:
+                tables = any(not hdu.is_image for hdu in hdus)
+                raise UnreadableFileError(
+                    f"{upload.label} holds {'a table but no image' if tables else 'no image'}. "
+                    "Send FITS images, one per band, or a file with an image extension per band."
+                )
+            return [plane for hdu in science for plane in _planes_of(hdu, upload, hdus, alone=len(science) == 1)]
+    except ReddenError:
+        raise
+    except Exception as error:  # on broken bytes astropy raises nearly any exception there is
+        raise UnreadableFileError(f"{upload.label} is broken FITS: {error}. Make or download it again.") from error
 
 
 def _planes_of(hdu: Any, upload: Upload, hdus: fits.HDUList, *, alone: bool) -> Iterator[_Plane]:
@@ -184,11 +188,8 @@ def _open(upload: Upload) -> fits.HDUList:
     data = _unzipped(upload)
     if not data.startswith(b"SIMPLE  ="):
         raise UnreadableFileError(f"{upload.label} is {_what(data)}. Send a FITS image, which starts with SIMPLE.")
-    try:
-        hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False)
-        ends = [info["datLoc"] + info["datSpan"] for hdu in hdus if (info := hdu.fileinfo())]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, fits.VerifyError) as error:
-        raise UnreadableFileError(f"{upload.label} is broken FITS: {error}. Make or download it again.") from error
+    hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False)
+    ends = [info["datLoc"] + info["datSpan"] for hdu in hdus if (info := hdu.fileinfo())]
     # Writers may leave out the padding of the last block, but never data: fileinfo counts the padding.
     if max(ends) - len(data) >= 2880:
         raise UnreadableFileError(
@@ -244,10 +245,7 @@ def _role(hdu: Any) -> str:
 
 
 def _pixels(hdu: Any, source: str) -> NDArray[np.float64]:
-    try:
-        data = hdu.data
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, zlib.error) as error:
-        raise UnreadableFileError(f"the pixels of {source} cannot be read: {error}. Make the file again.") from error
+    data = hdu.data
     if data is None or not np.issubdtype(data.dtype, np.number) or np.issubdtype(data.dtype, np.complexfloating):
         raise BadPixelsError(f"{source} has no real numbers as pixels. Send an image in a unit of flux.")
     return np.array(data, dtype=np.float64)

@@ -45,7 +45,7 @@ def check_pixel_scale(header: Header, source: str, stated: float | None) -> None
     if not scales:
         raise PixelGridError(
             f"{source} does not tell its pixel scale: it has neither a celestial WCS nor "
-            f"{' or '.join(SCALE_KEYWORDS)}. Add one, or state it in arcsec with `pixel_scale` (it must be {PIXEL_SCALE})."
+            f"{' or '.join(SCALE_KEYWORDS)}. Add one, or state it with `pixel_scale` (it must be {PIXEL_SCALE} arcsec)."
         )
     if any(abs(scale / PIXEL_SCALE - 1) > PIXEL_SCALE_TOLERANCE for scale in scales):
         raise PixelGridError(

@@ -1,0 +1,45 @@
+# The commands of the project. `make run` needs only Python 3.11 or later and make; `make test` the same.
+
+UV := $(shell command -v uv || echo .uv/bin/uv)
+SYNC := $(UV) sync --locked --inexact --quiet
+RUN := $(UV) run --no-sync
+
+# Without compiled bytecode tensorflow takes three times as long to import.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run test lint install install-serving openapi proto clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+run: install-serving ## Start redden on http://127.0.0.1:8000 with its models and a demo galaxy
+	@$(RUN) redden serve
+
+test: install lint ## Check style and types, and run all tests
+	$(RUN) pytest
+
+lint: install
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+install: $(UV) ## Install everything: serving, training, tests
+	@echo "Installing (the first time takes a minute or two) ..."
+	@$(SYNC) --all-extras --compile-bytecode
+
+install-serving: $(UV) ## Install what serving needs; no tensorflow
+	@echo "Installing (the first time takes about a minute) ..."
+	@$(SYNC) --extra serving
+
+openapi: install ## Write openapi/openapi.json
+	$(RUN) redden openapi openapi/openapi.json
+
+proto: install ## Take the TensorFlow Serving protocol from the official package
+	$(RUN) python -m service.inference.take_protocol
+
+clean: ## Remove the environments and caches
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/pip install --quiet uv
