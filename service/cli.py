@@ -101,7 +101,12 @@ def model_server(
 def worker(
     concurrency: Annotated[int, typer.Option(help="Tasks at once.")] = 1,
 ) -> None:
-    """Start a worker for jobs; REDDEN_REDIS_URL tells where the queue is."""
+    """Start a worker for jobs; REDDEN_REDIS_URL tells where the queue is.
+
+    Example:
+
+        REDDEN_REDIS_URL=redis://127.0.0.1:6379/0 redden worker --concurrency 2
+    """
     from service.jobs.celery_app import app as celery
 
     celery.worker_main(
@@ -155,7 +160,12 @@ def predict(
 
 @commands.command()
 def models(server: ServerOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """List the models of a service."""
+    """List the models of a service.
+
+    Example:
+
+        redden models --server http://127.0.0.1:8000
+    """
     from service.tables import models_table
 
     with Client(server) as client:
@@ -168,7 +178,12 @@ def models(server: ServerOption = DEFAULT_URL, as_json: JsonOption = False) -> N
 
 @commands.command()
 def openapi(file: Annotated[Path, typer.Argument(help="File to write.")] = Path("openapi/openapi.json")) -> None:
-    """Write the API description (OpenAPI 3.1)."""
+    """Write the API description (OpenAPI 3.1).
+
+    Example:
+
+        redden openapi openapi/openapi.json
+    """
     from service.app import create_app
 
     file.write_text(json.dumps(create_app(DEFAULTS).openapi(), indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,5 @@
 """Child processes that start together, and of which none survives: used by ``redden serve``."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -21,8 +20,12 @@ STOP_TIMEOUT: Final = 10.0
 LOG_LINES: Final = 15
 """Lines of its log that are shown when a child dies."""
 
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+_DIE_WITH_PARENT: Final = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, which outlives exec
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""A program that becomes another one, to which the kernel sends SIGTERM when its parent dies."""
 
 
 class ChildDiedError(ReddenError):
@@ -62,16 +65,16 @@ class Children:
 
     def start(self, name: str, command: Sequence[str | Path], stdin: str = "") -> None:
         """Start a child. It is the leader of a process group, so that Ctrl-C reaches only this process."""
+        wrapper = (sys.executable, "-ISc", _DIE_WITH_PARENT) if sys.platform == "linux" else ()
         log = self.log_dir / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [str(part) for part in command],
+                [str(part) for part in (*wrapper, *command)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         self._children.append(Child(name, process, log))
         assert process.stdin is not None
@@ -97,12 +100,6 @@ class Children:
             with suppress(ProcessLookupError):  # grandchildren too, such as a worker's pool
                 os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
-
-
-def _die_with_parent() -> None:
-    """In the child, before it runs its program: ask the kernel for SIGTERM when the parent dies."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:

@@ -30,8 +30,7 @@ async def demo_galaxy() -> FileResponse:
 @router.get("/problems/{name}")
 async def problem(name: Annotated[str, Path(description="Last part of a problem's `type`.")]) -> dict[str, Any]:
     """What a problem's ``type`` refers to."""
-    for kind, meaning in PROBLEM_TYPES.items():
-        if meaning.name == name:
-            about = (kind.__doc__ or "").strip()
-            return {"type": f"/problems/{name}", "title": meaning.title, "status": meaning.status, "about": about}
+    for kind in PROBLEM_TYPES.values():
+        if kind.name == name:
+            return {"type": f"/problems/{name}", "title": kind.title, "status": kind.status}
     raise HTTPException(404)

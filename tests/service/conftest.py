@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
@@ -91,7 +91,7 @@ def model_server(models_dir: Path) -> Iterator[str]:
 
 
 @contextmanager
-def running_gateway(settings: Settings) -> Iterator[httpx.Client]:
+def run_gateway(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a gateway that runs in another thread."""
     port = free_port()
     server = uvicorn.Server(
@@ -110,12 +110,18 @@ def running_gateway(settings: Settings) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
+def running_gateway() -> Callable[[Settings], AbstractContextManager[httpx.Client]]:
+    """Run a gateway with these settings for the length of a ``with`` block."""
+    return run_gateway
+
+
+@pytest.fixture(scope="session")
 def gateway(models_dir: Path, model_server: str) -> Iterator[httpx.Client]:
     """A client of a gateway before the local model server; there is no queue."""
     settings = Settings(
         models_dir=models_dir, model_server=model_server, redis_url=f"redis://127.0.0.1:{free_port()}/0"
     )
-    with running_gateway(settings) as client:
+    with run_gateway(settings) as client:
         yield client
 
 
