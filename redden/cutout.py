@@ -93,7 +93,33 @@ def read_cutout(
     UnitError
         If the stated `unit` is none. A missing unit in a header is only noted, since some models do without.
     """
-    images = read_images(uploads, bands)
+    digest = hashlib.sha256(b"".join(upload.data for upload in uploads)).hexdigest()
+    return cut(read_images(uploads, bands), digest, unit=unit, pixel_scale=pixel_scale, position=position)
+
+
+def cut(
+    images: Sequence[Image],
+    sha256: str,
+    *,
+    unit: str | None = None,
+    pixel_scale: float | None = None,
+    position: SkyCoord | None = None,
+) -> Cutout:
+    """Crop and calibrate the images of one galaxy; what `read_cutout` does once the files are read.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        One image, or window of a mosaic, per band.
+    sha256 : str
+        Hash of where the pixels came from, for the record.
+    unit, pixel_scale, position
+        See `read_cutout`, also for the errors.
+
+    Returns
+    -------
+    Cutout
+    """
     history: list[str] = []
     flags: list[Flag] = []
     layers: list[NDArray[np.float64]] = []
@@ -115,8 +141,7 @@ def read_cutout(
     names = tuple(image.band for image in images)
     snr = {band: float(value) for band, value in zip(names, aperture_snr(pixels), strict=True)}
     flags += _low_snr(snr) + _implausible_depth(names, pixels, uncalibrated)
-    digest = hashlib.sha256(b"".join(upload.data for upload in uploads)).hexdigest()
-    return Cutout(names, pixels.astype(np.float32), uncalibrated, snr, tuple(flags), tuple(history), digest)
+    return Cutout(names, pixels.astype(np.float32), uncalibrated, snr, tuple(flags), tuple(history), sha256)
 
 
 def model_input(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
