@@ -1,0 +1,125 @@
+"""A running ``redden serve`` over the project's own models."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import pytest
+
+from service.processes import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Serve:
+    """A ``redden serve`` process that is ready."""
+
+    process: subprocess.Popen[str]
+    url: str
+    greeting: str
+
+    def descendants(self) -> set[int]:
+        """Process ids of all its children and theirs."""
+        listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        parents = dict(tuple(map(int, line.split())) for line in listing.splitlines())
+        found = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found - {self.process.pid}
+
+
+def redden(*arguments: str | Path) -> tuple[str, ...]:
+    """The command line of this checkout."""
+    return (sys.executable, "-m", "service", *map(str, arguments))
+
+
+def start(data_dir: Path) -> Serve:
+    """Start ``redden serve`` on a free port and wait until it says that it is ready."""
+    port = free_port()
+    command = redden("serve", "--port", str(port), "--data-dir", data_dir)
+    environment = {**os.environ, "COLUMNS": "200"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    assert process.stdout is not None
+    greeting = ""
+    while "/docs" not in greeting:
+        line = process.stdout.readline()
+        assert line, f"redden serve ended: {greeting}"
+        greeting += line
+    return Serve(process, f"http://127.0.0.1:{port}", greeting)
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those of the processes that still run."""
+    listing = subprocess.run(["ps", "-e", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    running = {int(line.split()[0]) for line in listing.splitlines() if not line.split()[1].startswith("Z")}
+    return pids & running
+
+
+@pytest.fixture
+def survivors() -> Callable[[set[int]], set[int]]:
+    """Wait for processes to end; those that do not are returned."""
+
+    def survivors(pids: set[int]) -> set[int]:
+        deadline = monotonic() + 15
+        while alive(pids) and monotonic() < deadline:
+            sleep(0.05)
+        return alive(pids)
+
+    return survivors
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """A ``redden serve`` of the test's own."""
+    served = start(tmp_path)
+    yield served
+    stop(served)
+
+
+@pytest.fixture(scope="session")
+def shared_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """A ``redden serve`` for tests that leave it as it is."""
+    served = start(tmp_path_factory.mktemp("serve"))
+    yield served
+    stop(served)
+
+
+def stop(served: Serve) -> None:
+    """End it, unless the test did."""
+    served.process.terminate()
+    served.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def gateway(shared_serve: Serve) -> Iterator[httpx.Client]:
+    """A client of the shared gateway."""
+    with httpx.Client(base_url=shared_serve.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a ``redden`` command."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "COLUMNS": "120"}
+        return subprocess.run(
+            redden(*arguments), cwd=ROOT, capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_galaxies(shared_data: Path) -> dict[str, Sequence[Path]]:
+    """The files of real galaxies, by name."""
+    names = ("JOF_36", "JOF_370", "JOF_531")
+    return {name: sorted((shared_data / "jwst").glob(f"{name}_F*.fits")) for name in names}
