@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import astropy.units as u
 import numpy as np
@@ -28,6 +28,9 @@ MAX_BAD_FRACTION: Final = 0.1
 
 LOW_SNR: Final = 5.0
 """The paper's selection, and that of the training images."""
+
+RECENTRE_RADIUS: Final = 0.3
+"""Farthest in arcsec that a cutout is moved onto its source, unless stated otherwise."""
 
 _DEPTH_APERTURE: Final = 0.1
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
@@ -63,6 +66,8 @@ def read_cutout(
     unit: str | None = None,
     pixel_scale: float | None = None,
     position: SkyCoord | None = None,
+    recentre: Literal["peak", "centroid"] | None = None,
+    recentre_radius: float = RECENTRE_RADIUS,
 ) -> Cutout:
     """Read, crop and calibrate the cutout of one galaxy.
 
@@ -104,6 +109,8 @@ def cut(
     unit: str | None = None,
     pixel_scale: float | None = None,
     position: SkyCoord | None = None,
+    recentre: Literal["peak", "centroid"] | None = None,
+    recentre_radius: float = RECENTRE_RADIUS,
 ) -> Cutout:
     """Crop and calibrate the images of one galaxy; what `read_cutout` does once the files are read.
 
