@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -192,6 +193,8 @@ def write(
     for batch_galaxies, batch_rejected, rows in batches:
         galaxies += batch_galaxies
         rejected += batch_rejected
+        if not len(rows["galaxy"]):
+            continue
         pending.append(rows)
         if sum(len(part["galaxy"]) for part in pending) >= rows_per_shard:
             flush(final=False)
@@ -226,9 +229,9 @@ def read_shards(directory: Path) -> Iterator[dict[str, NDArray[Any]]]:
     """
     for shard in DatasetCard.read(directory).shards:
         try:
-            with np.load(directory / shard.file) as file:
+            with (directory / shard.file).open("rb") as stream, np.load(stream) as file:
                 rows = {name: file[name] for name in COLUMNS}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
             raise DatasetError(f"{directory / shard.file} cannot be read: {error}. Make the data set again.") from error
         if _hash(rows.values()) != shard.sha256:
             raise DatasetError(f"{directory / shard.file} is not what the card says. Make the data set again.")

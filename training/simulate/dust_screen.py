@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 TAU_V: Final = 6.06e-6
 """tau_V of a dust column of 1 Msun/kpc2: kappa_V = 2.9e4 cm2 per g of dust, Milky-Way-like grains."""
 _SMOOTHING: Final = 2.5
-_SIZE_GROUPS: Final = 6
+_SIZE_GROUPS: Final = 12
 
 VIEWS: Final = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [3**-0.5, 3**-0.5, 3**-0.5]])
 """Directions towards the observer: the three axes and the diagonal, as in the paper."""

@@ -1,5 +1,6 @@
 """The telescope: from the fluxes of star particles to an image with point-spread function and correlated noise."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -10,7 +11,7 @@ from scipy.sparse import csc_array
 from sedpy.observate import Filter
 
 from redden.grid import PIXEL_SCALE, SIZE
-from training.simulate.settings import Range
+from training.simulate.settings import Observation
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,18 @@ _ARCSEC: Final = np.pi / 180 / 3600
 
 NOISE_RADIUS: Final = 0.1
 """Radius in arcsec of the circle in which depths are stated."""
-_NOISE_SIDE: Final = 48
+AB_NANOJANSKY: Final = 31.4
+"""AB magnitude of 1 nJy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """The noise of an observation."""
+
+    aperture_rms: float
+    """Standard deviation in nJy of the flux in a circle of 0.1 arcsec radius."""
+    correlation: float
+    """Correlation rho of direct neighbours; pixels at distance d have rho^(d^2), as drizzled mosaics about do."""
 
 
 def deposit(x: Array, y: Array, flux: Array, width: int) -> Array:
@@ -102,17 +114,21 @@ def image(x: Array, y: Array, flux: Array, bands: tuple[str, ...], size: int = S
     return np.asarray(cropped.reshape(size, OVERSAMPLING, size, OVERSAMPLING, -1).sum(axis=(1, 3)))
 
 
-def noise(depth: Range, correlation: Range, bands: int, rng: np.random.Generator, size: int = SIZE) -> Array:
-    """Sky noise whose pixels at distance d are correlated by rho^(d^2), as neighbours in drizzled mosaics are.
+def draw_sky(prior: Observation, rng: np.random.Generator) -> Sky:
+    """Draw how deep a galaxy is observed, and how correlated the noise is."""
+    aperture_rms = 10 ** ((AB_NANOJANSKY - rng.uniform(*prior.depth)) / 2.5) / 5
+    return Sky(aperture_rms, rng.uniform(*prior.noise_correlation))
+
+
+def noise(sky: Sky, bands: int, rng: np.random.Generator, size: int = SIZE) -> Array:
+    """Sky noise, Gaussian and correlated, independent between bands.
 
     Parameters
     ----------
-    depth : (float, float)
-        Range of 5 sigma AB magnitudes in a circle of 0.1 arcsec radius.
-    correlation : (float, float)
-        Range of the correlation rho of direct neighbours.
+    sky : Sky
+        Depth and correlation, the same in all bands.
     bands : int
-        Number of bands, which share depth and correlation.
+        Number of bands.
     size : int
         Side of the image in pixels.
 
@@ -121,18 +137,16 @@ def noise(depth: Range, correlation: Range, bands: int, rng: np.random.Generator
     ndarray, shape (size, size, bands)
         In nJy per pixel.
     """
-    aperture_rms = 10 ** ((31.4 - rng.uniform(*depth)) / 2.5) / 5
-    rho = rng.uniform(*correlation)
     side = size + 16
     lag = np.minimum(np.arange(side), side - np.arange(side))
-    spectrum = np.maximum(np.fft.fft(rho ** (lag**2.0)).real, 0.0)
+    spectrum = np.maximum(np.fft.fft(sky.correlation ** (lag**2.0)).real, 0.0)
     power = np.outer(spectrum, spectrum)
     white = fft2(rng.normal(size=(side, side, bands)), axes=(0, 1))
     field = ifft2(white * np.sqrt(power)[:, :, None], axes=(0, 1)).real[:size, :size]
     offset = (np.arange(side) - (side - 1) / 2) * PIXEL_SCALE
     circle = np.hypot(offset[:, None], offset) <= NOISE_RADIUS
     variance_in_circle = (np.abs(fft2(circle.astype(np.float64))) ** 2 * power).sum() / side**2
-    return np.asarray(field * (aperture_rms / np.sqrt(variance_in_circle)))
+    return np.asarray(field * (sky.aperture_rms / np.sqrt(variance_in_circle)))
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from training import dataset
 from training.simulate.dust_screen import VIEWS, sky_axes, tau_v
 from training.simulate.gas import GasCells, draw_gas, draw_log_metallicity
 from training.simulate.geometry import draw_structure, place_stars
-from training.simulate.instrument import image, noise
+from training.simulate.instrument import draw_sky, image, noise
 from training.simulate.population import Galaxy, draw_galaxy
 from training.simulate.settings import Settings
 from training.simulate.spectra import band_table, behind_dust, label_table, metallicity, mixture
@@ -35,19 +35,22 @@ _THREAD_LIMITS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THR
 
 @dataclass(frozen=True, slots=True)
 class Mock:
-    """A galaxy in three dimensions, with the spectra of its stars."""
+    """A galaxy in three dimensions."""
 
     galaxy: Galaxy
     stars: Array
     """Positions of the star particles in kpc, shape (stars, 3)."""
     gas: GasCells
-    log_flux: Array
-    """Natural log of the flux of every star particle, shape (stars, bands + 2, tau); the last two are rest B and V."""
+    light: Array
+    """Natural log of the light of the star particles behind each of ``TAU_NODES``, shape (stars, bands + 2, tau).
+
+    In nJy for the bands; the last two are rest-frame B and V of the continuum, in another unit.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A mock galaxy as seen from one side: where its stars are in the sky, and the dust in front of them."""
+    """A galaxy as seen from one side: where its stars are in the sky, and the dust in front of them."""
 
     x: Array
     """In arcsec."""
@@ -101,36 +104,81 @@ def simulate_galaxies(settings: Settings, galaxies: range) -> dataset.Batch:
         The other images and their labels, as in ``training.dataset.COLUMNS``.
     """
     rows: list[dict[str, Any]] = []
-    rejected = 0
     for number in galaxies:
         rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number,)))
-        mock = make_mock(settings, rng)
-        for row in observe(settings, mock, rng):
-            if row["snr"].min() >= settings.observation.min_snr:
-                rows.append({"galaxy": number, **row})
-            else:
-                rejected += 1
-    return len(galaxies), rejected, {name: np.array([row[name] for row in rows]) for name in dataset.COLUMNS}
+        rows += [{"galaxy": number, **row} for row in simulate_galaxy(settings, rng)]
+    images = len(galaxies) * settings.sampling.orientations * settings.sampling.dtm_draws
+    columns = {name: np.array([row[name] for row in rows]) for name in dataset.COLUMNS}
+    return len(galaxies), images - len(rows), columns
 
 
-def make_mock(settings: Settings, rng: np.random.Generator) -> Mock:
-    """Draw a galaxy: its history, its structure, its gas and the spectra of its stars."""
+def simulate_galaxy(settings: Settings, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Simulate one galaxy: its images that are bright enough, with their labels.
+
+    Images are not even drawn if the flux of the whole galaxy is below what the noisier, smaller aperture alone asks
+    for; of those, noise would lift fewer than one in 10^4 over the threshold.
+    """
+    bands, sampling = settings.observation.bands, settings.sampling
+    sky = draw_sky(settings.observation, rng)
+    least_flux = settings.observation.min_snr * sky.aperture_rms
+    mock = draw_mock(settings, rng)
+    if np.exp(mock.light[:, : len(bands), 0]).sum(axis=0).min() < least_flux:
+        return
+
+    for orientation, direction in enumerate(VIEWS[: sampling.orientations]):
+        view = look(mock, direction)
+        for dtm in np.sort(rng.choice(sampling.dtm, sampling.dtm_draws, replace=False)):
+            flux, labels = attenuate(mock.light, dtm * view.tau_v)
+            if flux.sum(axis=0).min() < least_flux:
+                continue
+            pixels = expose(settings, view, flux, rng) + noise(sky, len(bands), rng)
+            snr = aperture_snr(pixels)
+            if snr.min() >= settings.observation.min_snr:
+                yield {
+                    "images": pixels,
+                    "orientation": orientation,
+                    "dtm": dtm,
+                    "z": mock.galaxy.z,
+                    "log_mass": mock.galaxy.log_mass,
+                    "log_ssfr": mock.galaxy.log_ssfr,
+                    "snr": snr,
+                    **labels,
+                }
+
+
+def draw_mock(settings: Settings, rng: np.random.Generator) -> Mock:
+    """Draw a galaxy: its history, the light of its stars, and where stars and gas are."""
     galaxy = draw_galaxy(settings.population, rng)
-    structure = draw_structure(settings.geometry, galaxy, rng)
     log_z = draw_log_metallicity(settings.gas, galaxy, rng)
-    stars = place_stars(settings.geometry, structure, galaxy.age, rng)
-    gas = draw_gas(settings.gas, settings.geometry, galaxy, structure, log_z, rng)
-    # Stars have the metallicity that the gas had when the galaxy was as light as at their birth.
+    structure = draw_structure(settings.geometry, galaxy, rng)
+    return Mock(
+        galaxy=galaxy,
+        stars=place_stars(settings.geometry, structure, galaxy.age, rng),
+        gas=draw_gas(settings.gas, settings.geometry, galaxy, structure, log_z, rng),
+        light=shine(settings, galaxy, log_z, rng),
+    )
+
+
+def shine(settings: Settings, galaxy: Galaxy, log_metallicity: float, rng: np.random.Generator) -> Array:
+    """Light of the star particles behind every optical depth of ``TAU_NODES``, see `Mock.light`.
+
+    Stars have the metallicity that the gas had when the galaxy was as light as at their birth.
+
+    Parameters
+    ----------
+    log_metallicity : float
+        Of the gas, log10 Z/Zsun.
+    """
     enrichment = settings.gas.log_metallicity_per_log_mass * np.log10(galaxy.formed_before)
-    star_z = rng.normal(log_z + enrichment, settings.gas.cell_scatter)
+    log_z = rng.normal(log_metallicity + enrichment, settings.gas.cell_scatter)
     tables = np.concatenate([band_table(settings.observation.bands, galaxy.z), label_table()], axis=1)
-    weights = mixture(np.log10(galaxy.age) + 6, metallicity(star_z))
+    weights = mixture(np.log10(galaxy.age) + 6, metallicity(log_z))
     log_flux = (weights @ tables.reshape(len(tables), -1)).reshape(-1, *tables.shape[1:])
-    return Mock(galaxy, stars, gas, log_flux + np.log(galaxy.formed_mass))
+    return np.asarray(log_flux + np.log(galaxy.formed_mass))
 
 
 def look(mock: Mock, view: Array) -> View:
-    """Project a mock galaxy and compute the dust in front of its stars.
+    """Project a galaxy and compute the dust in front of its stars.
 
     Parameters
     ----------
@@ -144,51 +192,44 @@ def look(mock: Mock, view: Array) -> View:
     return View(x, y, tau_v(stars, mock.gas, mock.gas.position @ axes.T))
 
 
-def expose(
-    settings: Settings, mock: Mock, view: View, dtm: float, rng: np.random.Generator, size: int = SIZE
-) -> tuple[Array, dict[str, float]]:
-    """Noiseless image and labels of a mock galaxy at a dust-to-metal ratio.
+def attenuate(light: Array, tau: Array) -> tuple[Array, dict[str, float]]:
+    """Flux of the star particles behind their dust, and what it does to the galaxy's rest-frame continuum.
 
-    The image is centred on the centroid of the reddest band, but for a random offset.
+    Parameters
+    ----------
+    light : ndarray, shape (stars, bands + 2, tau)
+        See `Mock.light`.
+    tau : ndarray, shape (stars,)
+        Optical depth in V.
 
     Returns
     -------
-    pixels : ndarray, shape (size, size, bands)
-        In nJy per pixel.
+    flux : ndarray, shape (stars, bands)
+        In nJy.
     labels : dict of str to float
-        ``a_v``, ``e_bv`` and ``r_v`` of the rest-frame continuum.
+        ``a_v``, ``e_bv`` and ``r_v``; without dust 0, 0 and NaN.
+    """
+    flux = behind_dust(light, tau)
+    clear = np.exp(light[:, -2:, 0]).sum(axis=0)
+    a_b, a_v = -2.5 * np.log10(flux[:, -2:].sum(axis=0) / clear)
+    e_bv = a_b - a_v
+    return flux[:, :-2], {"a_v": a_v, "e_bv": e_bv, "r_v": a_v / e_bv if tau.any() else np.nan}
+
+
+def expose(settings: Settings, view: View, flux: Array, rng: np.random.Generator, size: int = SIZE) -> Array:
+    """Noiseless image, centred on the centroid of the reddest band but for a random offset.
+
+    Returns
+    -------
+    ndarray, shape (size, size, bands)
+        In nJy per pixel.
     """
     bands = settings.observation.bands
-    flux = behind_dust(mock.log_flux, dtm * view.tau_v)
-    clear = np.exp(mock.log_flux[:, -2:, 0]).sum(axis=0)
-    a_b, a_v = -2.5 * np.log10(flux[:, -2:].sum(axis=0) / clear)
-    labels = {"a_v": a_v, "e_bv": a_b - a_v, "r_v": a_v / (a_b - a_v) if dtm > 0 else np.nan}
-
     reddest = flux[:, bands.index(max(bands, key=lambda name: BANDS[name].pivot))]
-    offset_x, offset_y = rng.uniform(-1, 1, 2) * settings.observation.centring * PIXEL_SCALE
-    x = view.x - np.average(view.x, weights=reddest) + offset_x
-    y = view.y - np.average(view.y, weights=reddest) + offset_y
-    return image(x, y, flux[:, :-2], bands, size), labels
-
-
-def observe(settings: Settings, mock: Mock, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Noisy images of a galaxy with their labels, bright enough or not."""
-    sampling, observation = settings.sampling, settings.observation
-    for orientation, direction in enumerate(VIEWS[: sampling.orientations]):
-        view = look(mock, direction)
-        for dtm in np.sort(rng.choice(sampling.dtm, sampling.dtm_draws, replace=False)):
-            pixels, labels = expose(settings, mock, view, dtm, rng)
-            pixels += noise(observation.depth, observation.noise_correlation, len(observation.bands), rng)
-            yield {
-                "images": pixels,
-                "orientation": orientation,
-                "dtm": dtm,
-                "z": mock.galaxy.z,
-                "log_mass": mock.galaxy.log_mass,
-                "log_ssfr": mock.galaxy.log_ssfr,
-                "snr": aperture_snr(pixels),
-                **labels,
-            }
+    offset = rng.uniform(-1, 1, 2) * settings.observation.centring * PIXEL_SCALE
+    x = view.x - np.average(view.x, weights=reddest) + offset[0]
+    y = view.y - np.average(view.y, weights=reddest) + offset[1]
+    return image(x, y, flux, bands, size)
 
 
 def _with_progress(results: Iterator[dataset.Batch], galaxies: int) -> Iterator[dataset.Batch]:

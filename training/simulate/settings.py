@@ -51,7 +51,7 @@ class Gas(_Frozen):
     """Scatter in dex of Z between the gas cells of a galaxy."""
     gradient: float = -0.06
     """Radial gradient of log Z in dex/kpc."""
-    log_gas_to_stars: float = 0.12
+    log_gas_to_stars: float = -0.05
     """Mean log10 Mgas/M at logM = 9."""
     log_gas_to_stars_per_log_mass: float = -0.36
     log_gas_to_stars_per_d: float = 0.35
