@@ -18,9 +18,7 @@ class TurnedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has n
         The same seed gives the same batches.
     """
 
-    def __init__(
-        self, pixels: NDArray[np.float32], labels: NDArray[np.float32], *, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, pixels: NDArray[np.float32], labels: NDArray[np.float32], *, batch_size: int, seed: int) -> None:
         super().__init__()
         self._pixels = pixels
         self._labels = labels

@@ -1,6 +1,8 @@
 """`redden-train`: from a forward model to a served network, step by step."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +59,14 @@ def simulate(
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 
 
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    try:
+        yield
+    except ReddenError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Model: paper-1band, paper-3band or gaussian-3band.")],
@@ -70,7 +80,8 @@ def fit(
 
     if name not in RECIPES:
         raise typer.BadParameter(f"there is no model {name!r}; there are {', '.join(RECIPES)}.", param_hint="NAME")
-    fit_network(name, data, out, seed=seed)
+    with _user_errors():
+        fit_network(name, data, out, seed=seed)
     print(f"Next: redden-train evaluate {out} --data {data}")
 
 
@@ -87,7 +98,8 @@ def evaluate(
     from training.evaluate import evaluate as evaluate_network
     from training.fit import NETWORK_FILE
 
-    evaluation = evaluate_network(directory, data)
+    with _user_errors():
+        evaluation = evaluate_network(directory, data)
     if out is None and (directory / NETWORK_FILE).exists():
         out = directory / EVALUATION_FILE
     if out is not None:
@@ -104,4 +116,5 @@ def export(
     """Write a run as models/NAME/VERSION/ with its card, ready to be served."""
     from training.export import export as export_model
 
-    print(export_model(run, models, version=version))
+    with _user_errors():
+        print(export_model(run, models, version=version))

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from redden.errors import ModelCardError
@@ -111,10 +112,10 @@ def _saved_model(directory: Path) -> Predict:
 def table(evaluation: Evaluation) -> Table:
     """The evaluation as a table of figures by quantity."""
     title = f"{evaluation.model} on {evaluation.images} images of {evaluation.galaxies} test galaxies"
-    result = Table(title=f"{title} ({evaluation.data_set})")
-    result.add_column("figure")
+    result = Table(title=f"{title} ({evaluation.data_set})", box=SIMPLE_HEAD)
+    result.add_column("figure", no_wrap=True)
     for name in QUANTITIES:
-        result.add_column(f"{name} [{UNITS[name]}]", justify="right")
+        result.add_column(f"{name}\n\\[{UNITS[name]}]", justify="right", no_wrap=True)
     names = dict.fromkeys(figure for by_quantity in evaluation.figures.values() for figure in by_quantity)
     for figure in names:
         result.add_row(figure, *(_cell(evaluation.figures[name].get(figure)) for name in QUANTITIES))
@@ -122,4 +123,4 @@ def table(evaluation: Evaluation) -> Table:
 
 
 def _cell(figure: Figure | None) -> str:
-    return "" if figure is None else f"{figure.value:.4f} ± {figure.error:.4f}"
+    return "" if figure is None else f"{figure.value:.4f}±{figure.error:.4f}"

@@ -56,14 +56,15 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
 
 
 def _write_saved_model(network: keras.Model, bands: int, directory: Path) -> None:
+    pixels = tf.TensorSpec((None, SIZE, SIZE, bands), tf.float32, name=PIXELS)
+
     def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(network(pixels, training=False))
 
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    pixels = tf.TensorSpec((None, SIZE, SIZE, bands), tf.float32, name=PIXELS)
-    archive.add_endpoint(SIGNATURE, answer, input_signature=[pixels])
-    archive.write_out(str(directory), verbose=False)
+    # keras' own export writes every weight twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in network.weights]
+    tf.saved_model.save(module, str(directory), signatures={SIGNATURE: tf.function(answer, input_signature=[pixels])})
 
 
 def _latest(home: Path) -> int:

@@ -11,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from redden import __version__
 from redden.errors import ModelCardError
-from redden.modelcard import CARD_FILE, ModelCard
+from redden.modelcard import CARD_FILE, ModelCard, TargetName
 from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
 from training.augment import TurnedBatches
 from training.dataset import DatasetCard
@@ -64,15 +63,30 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     recipe = RECIPES[name]
     data_card, samples = load(data, recipe.bands, recipe.normalisation)
     train, validation = samples.part("train", seed), samples.part("validation", seed)
+    keras.utils.clear_session()  # layer names, too, must not depend on what was built before
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    labels = train.labels(recipe.targets)
-    network = recipe.build(recipe.bands, [target.name for target in recipe.targets], labels)
+    names = [target.name for target in recipe.targets]
+    network = recipe.build(recipe.bands, names, train.labels(recipe.targets))
     start = perf_counter()
     history = {part.name: _fit_part(part, recipe, train, validation, seed) for part in network.parts}
-    seconds = perf_counter() - start
-    card = _card(name, recipe, network, data_card, samples, seed, history, seconds)
-    card = card.model_copy(update={"interval_scale": interval_scale(card, network, validation)})
+    card = ModelCard(
+        name=name,
+        version=1,
+        description=recipe.description,
+        bands=recipe.bands,
+        normalisation=recipe.normalisation,
+        targets=recipe.targets,
+        posterior=recipe.posterior,
+        interval_scale={},
+        trained_on=_trained_on(data_card, samples, seed),
+        trained_with=_trained_with(recipe, network, history, seed) | {"seconds": round(perf_counter() - start)},
+        figures_of_merit={},
+        intended_use=INTENDED_USE,
+    )
+    if recipe.posterior == "gaussian":
+        answer = quantiles(card, network.serving.predict(validation.pixels, batch_size=BATCH, verbose=0))
+        card = card.model_copy(update={"interval_scale": _interval_scale(recipe, validation, answer)})
     out.mkdir(parents=True, exist_ok=True)
     network.serving.save(out / NETWORK_FILE)
     (out / HISTORY_FILE).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
@@ -80,9 +94,7 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     return card
 
 
-def _fit_part(
-    part: Part, recipe: Recipe, train: Samples, validation: Samples, seed: int
-) -> dict[str, list[float]]:
+def _fit_part(part: Part, recipe: Recipe, train: Samples, validation: Samples, seed: int) -> dict[str, list[float]]:
     batches = TurnedBatches(
         train.pixels, train.labels(recipe.targets)[:, part.columns], batch_size=recipe.batch_size, seed=seed
     )
@@ -99,31 +111,35 @@ def _fit_part(
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def interval_scale(card: ModelCard, network: Network, validation: Samples) -> dict[str, float]:
-    """Factor on each target's standard deviation with which 68 % and 95 % of the validation images are covered best.
-
-    One factor cannot set both coverages; the one with the least sum of the two absolute differences is taken.
-
-    Returns
-    -------
-    dict of str to float
-        By target; empty for point estimates.
-    """
-    if card.posterior == "point":
-        return {}
-    answer = quantiles(card, network.serving.predict(validation.pixels, batch_size=BATCH, verbose=0))
-    scales = {}
-    for target in card.targets:
+def _interval_scale(
+    recipe: Recipe, validation: Samples, answer: dict[str, NDArray[np.float64]]
+) -> dict[TargetName, float]:
+    scales: dict[TargetName, float] = {}
+    for target in recipe.targets:
         truth, values = validation.truth[target.name], answer[target.name]
-        if target.transform == "log":
-            truth, values = np.log(truth), np.log(values)
-        scales[target.name] = _best_scale(truth, values)
+        logarithmic = target.transform == "log"
+        scales[target.name] = best_scale(np.log(truth), np.log(values)) if logarithmic else best_scale(truth, values)
     return scales
 
 
-def _best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+def best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Factor on the standard deviation with which Gaussian intervals cover 68 % and 95 % of the truths best.
+
+    One factor cannot set both coverages: the least sum of their two absolute misses decides.
+
+    Parameters
+    ----------
+    truth : ndarray of float64, shape (images,)
+    values : ndarray of float64, shape (images, 5)
+        Quantiles at `redden.posterior.PROBABILITIES`, symmetric around the median.
+
+    Returns
+    -------
+    float
+        Between 0.5 and 2, in steps of 0.005.
+    """
     low_95, low_68, median, high_68, high_95 = values.T
-    # The widening at which each image's truth enters the interval.
+    # The widening at which each truth enters the interval.
     enters_68 = np.abs(truth - median) / ((high_68 - low_68) / 2)
     enters_95 = np.abs(truth - median) / ((high_95 - low_95) / 2)
     candidates = np.linspace(0.5, 2.0, 301)
@@ -135,21 +151,13 @@ def _best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> floa
     return round(float(candidates[int(np.argmin(miss))]), 3)
 
 
-def _card(
-    name: str,
-    recipe: Recipe,
-    network: Network,
-    data_card: DatasetCard,
-    samples: Samples,
-    seed: int,
-    history: dict[str, dict[str, list[float]]],
-    seconds: float,
-) -> ModelCard:
+def _trained_on(data_card: DatasetCard, samples: Samples, seed: int) -> dict[str, Any]:
     train, validation = samples.part("train", seed), samples.part("validation", seed)
-    trained_on: dict[str, Any] = {
+    return {
         "data_set": data_card.name,
         "sha256": data_card.sha256,
         "source": data_card.source,
+        "software": data_card.software,
         "settings": data_card.settings,
         "images_without_dust_left_out": data_card.images - len(samples),
         "split_seed": seed,
@@ -157,32 +165,23 @@ def _card(
         "validation": {"images": len(validation), "galaxies": validation.galaxies},
         "median": {quantity: float(np.median(train.truth[quantity])) for quantity in QUANTITIES},
     }
-    trained_with: dict[str, Any] = {
+
+
+def _trained_with(
+    recipe: Recipe, network: Network, history: dict[str, dict[str, list[float]]], seed: int
+) -> dict[str, Any]:
+    optimizer = network.parts[0].model.optimizer
+    return {
         "loss": recipe.loss,
-        "optimiser": network.parts[0].model.optimizer.name,
-        "learning_rate": float(network.parts[0].model.optimizer.learning_rate),
+        "optimizer": {"name": optimizer.name, "learning_rate": float(optimizer.learning_rate)},
         "batch_size": recipe.batch_size,
         "early_stopping_patience": recipe.patience,
         "augmentation": "flips and quarter turns",
         "seed": seed,
         "epochs": {part: len(epochs["loss"]) for part, epochs in history.items()},
         "parameters": network.serving.count_params(),
-        "seconds": round(seconds, 1),
-        "software": {"redden": __version__, **{package: version(package) for package in ("keras", "tensorflow")}},
+        "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},
     }
-    return ModelCard(
-        name=name,
-        version=1,
-        description=recipe.description,
-        bands=recipe.bands,
-        normalisation=recipe.normalisation,
-        targets=recipe.targets,
-        posterior=recipe.posterior,
-        trained_on=trained_on,
-        trained_with=trained_with,
-        figures_of_merit={},
-        intended_use=INTENDED_USE,
-    )
 
 
 def read_run_card(run: Path) -> ModelCard:

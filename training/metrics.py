@@ -64,6 +64,9 @@ def figures(estimates: Estimates, *, seed: int) -> dict[str, Figure]:
     """
     median = estimates.quantiles[:, PROBABILITIES.index(0.5)]
     defined = np.isfinite(median)
+    undefined = {"undefined": Figure(value=float(1 - defined.mean()), error=0.0)}
+    if not defined.any():
+        return undefined
     truth, median, quantiles = estimates.truth[defined], median[defined], estimates.quantiles[defined]
     columns = _columns(truth, median, quantiles, estimates.baseline)
     value = _from_columns(columns)
@@ -74,10 +77,8 @@ def figures(estimates: Estimates, *, seed: int) -> dict[str, Figure]:
     for _ in range(BOOTSTRAPS):
         weight = np.bincount(rng.integers(galaxies, size=galaxies), minlength=galaxies)[member]
         draws.append(_from_columns({name: np.repeat(column, weight) for name, column in columns.items()}))
-    result = {
-        name: Figure(value=value[name], error=float(np.std([draw[name] for draw in draws]))) for name in value
-    }
-    return {**result, "undefined": Figure(value=float(1 - defined.mean()), error=0.0)}
+    result = {name: Figure(value=value[name], error=float(np.std([draw[name] for draw in draws]))) for name in value}
+    return result | undefined
 
 
 def _columns(

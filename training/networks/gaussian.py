@@ -42,7 +42,7 @@ def build(bands: Sequence[str], targets: Sequence[str], labels: NDArray[np.float
     x = pixels
     for filters in FILTERS:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.Flatten()(x)
@@ -54,9 +54,7 @@ def build(bands: Sequence[str], targets: Sequence[str], labels: NDArray[np.float
     scale_tril = _scale_tril(x, spread)
     joined = layers.Concatenate()([mean, layers.Flatten()(scale_tril)])
     likelihood = keras.Model(pixels, joined, name="likelihood")
-    likelihood.compile(
-        keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), negative_log_likelihood, jit_compile=False
-    )
+    likelihood.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), negative_log_likelihood, jit_compile=False)
     serving = keras.Model(pixels, {MEAN: mean, SCALE_TRIL: scale_tril})
     return Network(serving, (Part("likelihood", likelihood, slice(0, width)),))
 

@@ -1,4 +1,4 @@
-"""The network of Fu et al. (2024), section 3: one convolutional regressor per quantity, trained on percentage errors."""
+"""The network of Fu et al. (2024): one convolutional regressor per quantity, trained on percentage errors."""
 
 from collections.abc import Sequence
 
@@ -39,9 +39,7 @@ def build(bands: Sequence[str], targets: Sequence[str], labels: NDArray[np.float
         A compiled part per target.
     """
     pixels = keras.Input((SIZE, SIZE, len(bands)), name=PIXELS)
-    estimates = [
-        _estimate(pixels, len(bands), start=float(median)) for median in np.median(labels, axis=0)
-    ]
+    estimates = [_estimate(pixels, len(bands), start=float(median)) for median in np.median(labels, axis=0)]
     parts = []
     for column, (target, estimate) in enumerate(zip(targets, estimates, strict=True)):
         model = keras.Model(pixels, estimate, name=target)
