@@ -57,6 +57,8 @@ class Cutout:
     """What was done to the pixels, in order."""
     sha256: str
     """SHA-256 of the uploaded bytes, in the order of upload."""
+    header: Header
+    """Header of the first band, its WCS that of the cutout."""
 
 
 def read_cutout(
@@ -148,7 +150,7 @@ def cut(
     names = tuple(image.band for image in images)
     snr = {band: float(value) for band, value in zip(names, aperture_snr(pixels), strict=True)}
     flags += _low_snr(snr) + _implausible_depth(names, pixels, uncalibrated)
-    return Cutout(names, pixels.astype(np.float32), uncalibrated, snr, tuple(flags), tuple(history), sha256)
+    return Cutout(names, pixels.astype(np.float32), uncalibrated, snr, tuple(flags), tuple(history), sha256, headers[0])
 
 
 def model_input(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
