@@ -55,6 +55,45 @@ def simulate(
     print(f"Next: redden-train fit gaussian-3band --data {out} --out runs/gaussian-3band")
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="FITS file to write; an old one is replaced.")],
+    seed: Annotated[int, typer.Option(min=0, help="Which galaxy.")] = 9,
+) -> None:
+    """Write one mock galaxy as a multi-extension FITS file, with the truth in its primary header."""
+    from training.simulate.demo import demo_galaxy
+
+    demo_galaxy(seed).writeto(out, overwrite=True)
+    print(f"Next: redden predict {out}")
+
+
+# --- survey: mosaics of a mock sky ---------------------------------------------------------------------------------
+
+
+@app.command()
+def survey(
+    out: Annotated[Path, typer.Argument(help="New directory for the mosaics, the catalogue and the survey file.")],
+    name: Annotated[str, typer.Option(help="Name of the survey.")] = "demo",
+    side: Annotated[int, typer.Option(help="Side of the mosaics in pixels of 0.03 arcsec.")] = 3072,
+    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies, each bright enough to be measured.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal files.")] = 0,
+    ra: Annotated[float, typer.Option(help="Right ascension of the centre, degrees.")] = 30.0,
+    dec: Annotated[float, typer.Option(help="Declination of the centre, degrees.")] = 12.0,
+    depth: Annotated[
+        float, typer.Option(help="5 sigma AB magnitude in circles of 0.1 arcsec radius, in every band.")
+    ] = 29.2,
+) -> None:
+    """Simulate a survey: a mosaic per band, the catalogue of the truth, and a survey file that serving reads."""
+    from training.demo_survey import MockSurvey, make_survey
+
+    try:
+        asked = MockSurvey(name=name, side=side, galaxies=galaxies, seed=seed, ra=ra, dec=dec, depth=depth)
+        make_survey(asked, out)
+    except (ReddenError, ValidationError) as error:
+        raise typer.BadParameter(str(error)) from error
+    print(f"Next: redden survey add {out / name}.toml")
+
+
 # --- fit, evaluate, export: the networks ---------------------------------------------------------------------------
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 

@@ -51,7 +51,7 @@ class Gas(_Frozen):
     """Scatter in dex of Z between the gas cells of a galaxy."""
     gradient: float = -0.06
     """Radial gradient of log Z in dex/kpc."""
-    log_gas_to_stars: float = -0.05
+    log_gas_to_stars: float = 0.0
     """Mean log10 Mgas/M at logM = 9."""
     log_gas_to_stars_per_log_mass: float = -0.36
     log_gas_to_stars_per_d: float = 0.35
@@ -82,7 +82,7 @@ class Geometry(_Frozen):
     """Exponent a of the Pareto law p(>m) ~ m^-a of cloud masses."""
     cloud_radius: float = 0.16
     """Radius in kpc of a cloud of mean mass in a galaxy of 0.65 kpc."""
-    gas_in_clouds: float = 0.65
+    gas_in_clouds: float = 0.75
     gas_in_clouds_scatter: float = 0.12
     cleared: float = 0.35
     """Share of clouds whose stars have pushed the gas out."""
