@@ -1,12 +1,13 @@
 """The path of a cutout: files to pixels, pixels to model input, model outputs to the answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 import numpy as np
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from redden import __version__
 from redden.answer import Answer, ModelReference, Provenance, Quantities, Quantity
-from redden.cutout import Cutout, model_input, read_cutout
+from redden.cutout import RECENTRE_RADIUS, Cutout, model_input, read_cutout
 from redden.errors import BandError, ReddenError, UnitError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
@@ -24,9 +25,17 @@ from service.inference.batcher import Batcher
 from service.inference.client import ModelServer, ModelServerTimeoutError
 from service.registry import Registry
 
+Result = TypeVar("Result")
 
-class Parameters(BaseModel):
-    """What a request may say about its files."""
+MAX_RECENTRE_RADIUS: Final = 0.48
+"""Half the side of a cutout in arcsec: what is farther away is another source."""
+
+READING_THREADS: Final = 2
+"""Threads that read FITS; more would only fight the event loop for the interpreter."""
+
+
+class ModelChoice(BaseModel):
+    """Which model is asked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +49,35 @@ class Parameters(BaseModel):
     version: Annotated[
         int | None, Field(ge=1, description="Version of the model; by default the newest.", examples=[1])
     ] = None
+
+
+class Centring(BaseModel):
+    """Whether a cutout is moved onto its source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recentre: Annotated[
+        Literal["peak", "centroid"] | None,
+        Field(
+            description="Move the cutout onto the brightest pixel, or onto the centroid, of the source at the "
+            "position; by default it stays where it was asked for.",
+            examples=["centroid"],
+        ),
+    ] = None
+    recentre_radius: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=MAX_RECENTRE_RADIUS,
+            description="How far in arcsec `recentre` may move the cutout.",
+            examples=[RECENTRE_RADIUS],
+        ),
+    ] = RECENTRE_RADIUS
+
+
+class Parameters(ModelChoice, Centring):
+    """What a request may say about its files."""
+
     bands: Annotated[
         tuple[str, ...],
         Field(
@@ -120,18 +158,45 @@ class Measurement:
     registry: Registry
     model_server: ModelServer
     deadline: float
+    _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READING_THREADS))
     _batchers: dict[tuple[str, int], Batcher] = field(default_factory=dict)
 
     async def measure(self, uploads: Sequence[Upload], parameters: Parameters) -> Answer:
-        """Measure one galaxy.
+        """Measure one galaxy in files.
 
         Raises
         ------
         ReddenError
             A subclass says what is wrong with the files, the parameters or the model server.
         """
-        # Reading FITS is work for the processor: in a thread, so that other requests go on meanwhile.
-        cutout, card, pixels = await run_sync(self._prepare, uploads, parameters)
+        read = partial(
+            read_cutout,
+            uploads,
+            bands=parameters.bands or None,
+            unit=parameters.unit,
+            pixel_scale=parameters.pixel_scale,
+            position=parameters.position,
+            recentre=parameters.recentre,
+            recentre_radius=parameters.recentre_radius,
+        )
+        return await self.measure_cutout(read, parameters)
+
+    async def measure_cutout(self, read: Callable[[], Cutout], choice: ModelChoice) -> Answer:
+        """Measure one galaxy in a cutout.
+
+        Parameters
+        ----------
+        read : callable
+            Makes the cutout.
+        choice : ModelChoice
+            Which model is asked.
+
+        Raises
+        ------
+        ReddenError
+            A subclass says what is wrong with the cutout, the choice or the model server.
+        """
+        cutout, card, pixels = await self.in_thread(partial(self._prepare, read, choice))
         try:
             async with asyncio.timeout(self.deadline):
                 outputs = await self._batcher(card).predict(pixels)
@@ -141,21 +206,19 @@ class Measurement:
             ) from None
         return _answer(cutout, card, outputs)
 
+    async def in_thread(self, read: Callable[[], Result]) -> Result:
+        """Do work for the processor in a thread, so that other requests go on meanwhile."""
+        return await run_sync(read, limiter=self._threads)
+
     def _prepare(
-        self, uploads: Sequence[Upload], parameters: Parameters
+        self, read: Callable[[], Cutout], choice: ModelChoice
     ) -> tuple[Cutout, ModelCard, NDArray[np.float32]]:
-        card = self.registry.card(parameters.model, parameters.version)
-        cutout = read_cutout(
-            uploads,
-            bands=parameters.bands or None,
-            unit=parameters.unit,
-            pixel_scale=parameters.pixel_scale,
-            position=parameters.position,
-        )
+        card = self.registry.card(choice.model, choice.version)
+        cutout = read()
         try:
             return cutout, card, model_input(cutout, card)
         except (BandError, UnitError) as error:
-            if parameters.model is not None:
+            if choice.model is not None:
                 raise
             # Never another model without being asked: the user chooses.
             fitting = [f"model={other.name}" for other in self.registry.newest if _fits(cutout, other)]

@@ -1,0 +1,116 @@
+"""Positions on the sky in the words of a request: degrees, sexagesimal, or both in one."""
+
+from typing import Annotated, Final, Self
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import Angle, SkyCoord
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.measure import Centring
+
+MAX_POSITIONS: Final = 1000
+"""Most positions in one request."""
+
+_EXAMPLES: Final = "degrees (`30.0028`, `12.0041`) or sexagesimal (`02:00:00.67`, `+12:00:14.8`)"
+
+
+class Place(BaseModel):
+    """A position, as `ra` and `dec` or as `pos`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ra: Annotated[
+        str | None,
+        Field(
+            max_length=40,
+            coerce_numbers_to_str=True,
+            description="Right ascension (ICRS) in degrees, or sexagesimal in hours: `02:00:00.67`, `2h00m00.67s`.",
+            examples=["30.0028"],
+        ),
+    ] = None
+    dec: Annotated[
+        str | None,
+        Field(
+            max_length=40,
+            coerce_numbers_to_str=True,
+            description="Declination (ICRS) in degrees, or sexagesimal: `+12:00:14.8`, `12d00m14.8s`.",
+            examples=["12.0041"],
+        ),
+    ] = None
+    pos: Annotated[
+        str | None,
+        Field(
+            max_length=80,
+            description="Both in one, in place of `ra` and `dec`: `30.0028,12.0041` or `02:00:00.67 +12:00:14.8`.",
+            examples=["30.0028,12.0041"],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _on_the_sky(self) -> Self:
+        self._degrees()
+        return self
+
+    @property
+    def position(self) -> SkyCoord:
+        """The position."""
+        ra, dec = self._degrees()
+        return SkyCoord(ra * u.deg, dec * u.deg)
+
+    def _degrees(self) -> tuple[float, float]:
+        if self.pos is not None and self.ra is None and self.dec is None:
+            return parse_position(*_halves(self.pos))
+        if self.pos is None and self.ra is not None and self.dec is not None:
+            return parse_position(self.ra, self.dec)
+        raise ValueError("give ra and dec, or pos in their place")
+
+
+class SurveyChoice(Centring):
+    """Which survey is looked at, and how the cutout is centred."""
+
+    survey: Annotated[str, Field(description="Name of the survey; `GET /v1/surveys` lists them.", examples=["demo"])]
+
+
+def parse_position(ra: str, dec: str) -> tuple[float, float]:
+    """Right ascension and declination in degrees.
+
+    Parameters
+    ----------
+    ra, dec : str
+        Plain numbers are degrees; otherwise right ascension is in hours unless it names its unit (``30d00m10s``).
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read, or are not on the sky: right ascension within 0...360 degrees, declination -90...90.
+    """
+    longitude, latitude = _angle(ra, "ra", u.hourangle), _angle(dec, "dec", u.deg)
+    if not 0 <= longitude <= 360:
+        raise ValueError(f"ra {ra!r} is {longitude:g} degrees; it must be between 0 and 360")
+    if not -90 <= latitude <= 90:
+        raise ValueError(f"dec {dec!r} is {latitude:g} degrees; it must be between -90 and 90")
+    return longitude, latitude
+
+
+def _angle(text: str, name: str, sexagesimal: u.UnitBase) -> float:
+    """Degrees of an angle."""
+    try:
+        degrees = float(text)
+    except ValueError:
+        try:
+            degrees = float(Angle(text, unit=sexagesimal).to_value(u.deg))
+        except (ValueError, u.UnitsError):
+            raise ValueError(f"{name} {text!r} cannot be read; give {_EXAMPLES}") from None
+    if not np.isfinite(degrees):
+        raise ValueError(f"{name} {text!r} is not finite; give {_EXAMPLES}")
+    return degrees
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """Right ascension and declination of a position in one, split at a comma, or at half of the words."""
+    parts = text.split(",") if "," in text else text.split()
+    if not parts or len(parts) % 2 or ("," in text and len(parts) != 2):
+        raise ValueError(f"pos {text!r} cannot be read; give right ascension and declination, {_EXAMPLES}")
+    half = len(parts) // 2
+    return " ".join(parts[:half]), " ".join(parts[half:])
