@@ -135,6 +135,7 @@ def cut(
     headers: list[Header] = []
     uncalibrated: dict[str, str] = {}
     for image in images:
+        flags.extend(image.flags)
         check_pixel_scale(image.header, image.source, pixel_scale)
         window, header, cropping = _crop(image, position)
         filled, filling = _fill(window, image)

@@ -39,3 +39,23 @@ class UnknownModelError(ReddenError):
 
 class ModelServerError(ReddenError):
     """The model server is away or answered with an error."""
+
+
+class SurveyError(ReddenError):
+    """A survey file is malformed, or its mosaics do not make a survey."""
+
+
+class UnknownSurveyError(ReddenError):
+    """No registered survey has this name."""
+
+
+class OffFootprintError(ReddenError):
+    """A survey has no data at a position."""
+
+
+class MosaicError(ReddenError):
+    """A mosaic of a survey cannot be read: missing, forbidden, broken, or of a kind that cannot be read in parts."""
+
+
+class MosaicAwayError(MosaicError):
+    """A mosaic of a survey cannot be read now; it may be possible later."""

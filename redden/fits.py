@@ -16,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from redden.answer import Flag
 from redden.bands import BANDS, find_bands, known_band
 from redden.errors import BadPixelsError, BandError, PixelGridError, ReddenError, UnreadableFileError
 
@@ -59,6 +60,8 @@ class Image:
     """Header of the extension, with what it lacks taken from the primary header."""
     source: str
     """File and extension, for messages."""
+    flags: tuple[Flag, ...] = ()
+    """What the user should know of where the pixels come from."""
 
 
 def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -> list[Image]:

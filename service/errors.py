@@ -17,10 +17,14 @@ from redden.errors import (
     BandError,
     ModelCardError,
     ModelServerError,
+    MosaicAwayError,
+    MosaicError,
+    OffFootprintError,
     PixelGridError,
     ReddenError,
     UnitError,
     UnknownModelError,
+    UnknownSurveyError,
     UnreadableFileError,
 )
 from service.inference.client import ModelServerTimeoutError
@@ -55,6 +59,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     UploadError: ProblemType(HTTPStatus.BAD_REQUEST, "upload", "The request carries no usable files"),
     ClientDisconnect: ProblemType(HTTPStatus.BAD_REQUEST, "disconnected", "The upload was broken off"),
     UnknownModelError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-model", "There is no such model"),
+    UnknownSurveyError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-survey", "There is no such survey"),
+    OffFootprintError: ProblemType(HTTPStatus.NOT_FOUND, "off-footprint", "The survey has no data there"),
     TooLargeError: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The upload is too large"),
     MediaTypeError: ProblemType(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The upload is of the wrong type"),
     RequestValidationError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "parameter", "A parameter is wrong"),
@@ -65,6 +71,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     BadPixelsError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-pixels", "The pixels cannot be measured"),
     ModelServerError: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "model-server", "The model server cannot answer"),
     ModelServerTimeoutError: ProblemType(HTTPStatus.GATEWAY_TIMEOUT, "timeout", "The model server is too slow"),
+    MosaicError: ProblemType(HTTPStatus.BAD_GATEWAY, "mosaic", "A mosaic of the survey cannot be read"),
+    MosaicAwayError: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "mosaic-away", "A mosaic cannot be read now"),
     ModelCardError: ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "model-card", "The model does not fit its card"),
     Exception: ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "An error inside redden"),
 }
@@ -118,16 +126,9 @@ def _parameter(location: tuple[str | int, ...]) -> str:
 
 def _respond(request: Request, problem: Problem, headers: dict[str, str]) -> Response:
     level = logging.ERROR if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
-    log.log(
-        level,
-        "%s %s %d %s %s %s",
-        request.method,
-        request.url.path,
-        problem.status,
-        problem.type,
-        problem.instance,
-        problem.detail,
-    )
+    where = f"{request.method} {request.url.path}"
+    # One line, whatever is in it: it may quote a header or a file name.
+    log.log(level, "%s %d %s %s %r", where, problem.status, problem.type, problem.instance, problem.detail)
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 

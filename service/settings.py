@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from typer import get_app_dir
 
 
 class Settings(BaseSettings):
@@ -14,6 +15,12 @@ class Settings(BaseSettings):
 
     models_dir: Path = Path("models")
     """Directory of the models, ``NAME/VERSION/``; the gateway reads only the model cards in it."""
+
+    surveys_dir: Path = Field(default_factory=lambda: Path(get_app_dir("redden")) / "surveys")
+    """Directory of the registered surveys, ``NAME.toml``; ``redden survey`` keeps it."""
+
+    survey_cache_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
+    """Memory for blocks of remote mosaics, in bytes."""
 
     default_model: str = "gaussian-3band"
     """Model that answers when a request names none."""
