@@ -10,12 +10,13 @@ from typing import Any, Final, Self
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import ICRS, BaseCoordinateFrame, SkyCoord
 from astropy.io import fits
 from astropy.nddata import NoOverlapError, overlap_slices
 from astropy.wcs import WCS, NoConvergence
-from astropy.wcs.utils import proj_plane_pixel_scales
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, binary_propagation
 
 from redden.errors import MosaicError, ReddenError
 from redden.units import EXPOSURE_KEYWORDS, ZERO_POINT_KEYWORDS
@@ -35,6 +36,9 @@ _WCS_KEYWORD: Final = re.compile(
 )
 
 
+_SCALING: Final = ("BSCALE", "BZERO", "BLANK")
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Where the pixels of a mosaic lie on the sky."""
@@ -44,6 +48,8 @@ class Geometry:
     header: fits.Header
     """The keywords of the WCS and of the unit, which are all that a window needs."""
     wcs: WCS
+    frame: BaseCoordinateFrame
+    """Frame of the coordinates of `wcs`."""
     pixel_scale: float
     """Side of a pixel in arcsec."""
     outline: NDArray[np.float64]
@@ -75,7 +81,15 @@ class Geometry:
         corners = wcs.pixel_to_world([-0.5, nx - 0.5, nx - 0.5, -0.5], [-0.5, -0.5, ny - 0.5, ny - 0.5]).icrs
         outline = np.stack([corners.ra.deg, corners.dec.deg], axis=-1)
         scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs)))) * 3600
-        return cls((int(ny), int(nx)), header, wcs, scale, outline)
+        return cls((int(ny), int(nx)), header, wcs, wcs_to_celestial_frame(wcs), scale, outline)
+
+    def pixel(self, position: SkyCoord) -> tuple[float, float]:
+        """The pixel coordinates (x, y), from 0, of a position, with the distortion that the WCS has."""
+        if not isinstance(self.frame, ICRS):
+            position = position.transform_to(self.frame)
+        position = position.spherical
+        x, y = self.wcs.all_world2pix(position.lon.deg, position.lat.deg, 0, ra_dec_order=True)
+        return float(x), float(y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,7 @@ class Mosaic:
     cache: BlockCache
     others: OpenMosaics
     _outline: NDArray[np.float64] | None = None
+    _circle: tuple[NDArray[np.float64], float] | None = None
     _geometry: Geometry | None = None
     _open: _Open | None = None
     _lock: Any = field(default_factory=Lock)
@@ -199,16 +214,23 @@ class Mosaic:
         self._outline = outline
 
     @property
+    def circle(self) -> tuple[NDArray[np.float64], float]:
+        """Centre, as a vector, and radius of a circle around the mosaic on the unit sphere."""
+        if self._circle is None:
+            corners = unit_vectors(SkyCoord(self.outline, unit=u.deg))
+            centre = corners.mean(axis=0)
+            self._circle = centre, float(np.linalg.norm(corners - centre, axis=1).max())
+        return self._circle
+
+    @property
     def outline_known(self) -> bool:
         """Whether its outline is known without opening it."""
         return self._outline is not None
 
-    def offset(self, position: SkyCoord) -> float:
-        """Distance of a position from the centre, in units of that of the farthest corner; beyond 1 it is outside."""
-        corners = _vectors(SkyCoord(self.outline, unit=u.deg))
-        centre = corners.mean(axis=0)
-        radius = np.linalg.norm(corners - centre, axis=1).max()
-        return float(np.linalg.norm(_vectors(position) - centre) / radius)
+    def offset(self, direction: NDArray[np.float64]) -> float:
+        """Distance of a position (a unit vector) from the centre, relative to the corners; beyond 1 it is outside."""
+        centre, radius = self.circle
+        return float(np.linalg.norm(direction - centre)) / radius
 
     def window(self, position: SkyCoord, size: float) -> Window | None:
         """Pixels around a position, enough for a square in any orientation and for interpolation.
@@ -216,7 +238,7 @@ class Mosaic:
         Parameters
         ----------
         position : SkyCoord
-            Centre.
+            Centre, ICRS.
         size : float
             Side of the square in arcsec.
 
@@ -261,7 +283,7 @@ class Mosaic:
         """The pixel (x, y) that is nearest to a position; None on the far side of the sky."""
         try:
             with self._lock:
-                x, y = geometry.wcs.world_to_pixel(position)
+                x, y = geometry.pixel(position)
         except NoConvergence:  # a distortion is only good for the mosaic and its surroundings
             return None
         return (round(float(x)), round(float(y))) if np.isfinite([x, y]).all() else None
@@ -290,7 +312,7 @@ class Mosaic:
         return self._open
 
     def _read(self, opened: _Open, inside: tuple[slice, slice]) -> NDArray[np.float64]:
-        """Pixels, NaN where there is no data: not a number, exactly 0, or without a positive error or weight."""
+        """Pixels, NaN where there is no data: areas of exactly 0, or without a positive error or weight."""
         try:
             images = [
                 _section(hdu, stream, inside)
@@ -301,15 +323,23 @@ class Mosaic:
         except Exception as error:  # on broken bytes astropy raises nearly any exception there is
             raise MosaicError(f"{self.path} is broken FITS: {error}. Make or download it again.") from error
         data = images[0]
-        data[data == 0] = np.nan
+        data[_blank(data)] = np.nan
         for values in images[1:]:
             data[~(np.isfinite(values) & (values > 0))] = np.nan
         return data
 
 
-def _vectors(positions: SkyCoord) -> NDArray[np.float64]:
-    """Unit vectors, shape (..., 3)."""
-    return np.moveaxis(positions.icrs.cartesian.xyz.value, 0, -1)
+def unit_vectors(positions: SkyCoord) -> NDArray[np.float64]:
+    """Unit vectors of ICRS positions, shape (..., 3)."""
+    return np.moveaxis(positions.cartesian.xyz.value, 0, -1)
+
+
+def _blank(data: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a mosaic was never exposed: areas of 0. A lone 0 may be a measured one in a quantised image."""
+    zero = data == 0
+    if not zero.any():
+        return zero
+    return np.asarray(binary_propagation(binary_erosion(zero, np.ones((3, 3)), border_value=1), mask=zero))
 
 
 def _section(hdu: Any, stream: Remote | None, inside: tuple[slice, slice]) -> NDArray[np.float64]:
@@ -319,6 +349,8 @@ def _section(hdu: Any, stream: Remote | None, inside: tuple[slice, slice]) -> ND
         rows, columns = inside
         row_starts = [start + row * hdu.shape[1] * pixel for row in range(rows.start, rows.stop)]
         stream.prefetch([(row + columns.start * pixel, row + columns.stop * pixel) for row in row_starts])
+    elif stream is None and not isinstance(hdu, fits.CompImageHDU) and not any(key in hdu.header for key in _SCALING):
+        return np.array(hdu.data[inside], dtype=np.float64)  # mapped into memory, and far faster than a section
     return np.array(hdu.section[inside], dtype=np.float64)
 
 

@@ -17,7 +17,7 @@ from redden.fits import Image
 from redden.grid import PIXEL_SCALE, SIZE
 from service.surveys.definition import Definition
 from service.surveys.footprint import coverage
-from service.surveys.mosaic import Mosaic, Window
+from service.surveys.mosaic import Mosaic, Window, unit_vectors
 
 CUTOUT_SIZE: Final = SIZE * PIXEL_SCALE
 """Side of a cutout in arcsec."""
@@ -79,12 +79,12 @@ class Survey:
         missing = [band for band in bands or () if band not in self.mosaics]
         if missing:
             raise BandError(f"survey {self.name} does not have {', '.join(missing)}; it has {', '.join(self.mosaics)}.")
-        wanted = tuple(bands or self.mosaics)
+        wanted, position = tuple(bands or self.mosaics), position.icrs
         found = self.readers.map(lambda band: self._window(band, position, size), wanted)
         images = [image for image in found if image is not None]
         if not images:
             raise OffFootprintError(
-                f"survey {self.name} has no data at {position.icrs.to_string('decimal', precision=6)} "
+                f"survey {self.name} has no data at {position.to_string('decimal', precision=6)} "
                 f"in {', '.join(wanted)}."
             )
         return images
@@ -120,7 +120,8 @@ class Survey:
 
     def offset(self, position: SkyCoord) -> float:
         """Smallest distance of a position from the centre of a mosaic, in units of the distance of its corners."""
-        return min(mosaic.offset(position) for mosaics in self.mosaics.values() for mosaic in mosaics)
+        direction = unit_vectors(position.icrs)
+        return min(mosaic.offset(direction) for mosaics in self.mosaics.values() for mosaic in mosaics)
 
     def close(self) -> None:
         """Close its mosaics; they open again when they are read."""
@@ -130,7 +131,8 @@ class Survey:
 
     def _window(self, band: str, position: SkyCoord, size: float) -> Image | None:
         """The window from the tile that has most of it; of those that have all, where it is farthest inside."""
-        offsets = {mosaic: mosaic.offset(position) for mosaic in self.mosaics[band]}
+        direction = unit_vectors(position)
+        offsets = {mosaic: mosaic.offset(direction) for mosaic in self.mosaics[band]}
         best: tuple[Mosaic, Window] | None = None
         for mosaic in sorted((mosaic for mosaic, offset in offsets.items() if offset <= 1), key=offsets.__getitem__):
             window = mosaic.window(position, size)
