@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from service.inference.client import ModelServer
 from service.measure import Measurement
@@ -20,7 +22,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     registry = Registry.read(settings.models_dir, settings.default_model)
     model_server = ModelServer(settings.model_server, settings.predict_deadline)
     app.state.measurement = Measurement(registry, model_server, settings.predict_deadline)
-    app.state.redis = Redis.from_url(str(settings.redis_url), socket_timeout=1, socket_connect_timeout=1)
+    # Only asked whether it is there, and who asks will ask again.
+    app.state.redis = Redis.from_url(
+        str(settings.redis_url), socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+    )
     yield
     await model_server.close()
     await app.state.redis.aclose()

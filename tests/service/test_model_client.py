@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from time import sleep
 
 import grpc
@@ -15,6 +16,7 @@ from service.inference.local_server import make_server
 from service.inference.protocol import GetModelStatusResponse, PredictResponse
 from service.inference.tensors import encode
 from service.processes import free_port
+from service.settings import Settings
 
 PIXELS = np.zeros((2, 32, 32, 1), np.float32)
 
@@ -141,3 +143,14 @@ def test_a_server_that_comes_back_is_found_again_by_the_same_client():
             await client.close()
 
     assert asyncio.run(away_and_back())["mean"].shape == (2, 3)
+
+
+def test_the_gateway_answers_504_when_the_model_server_hangs(running_gateway, models_dir, form, three_bands):
+    hanging = Event()
+    with model_server(lambda request: hanging.wait(10) and answer(encode(PIXELS))) as address:
+        settings = Settings(models_dir=models_dir, model_server=address, predict_deadline=0.3)
+        with running_gateway(settings) as gateway:
+            response = gateway.post("/v1/predict", files=form(*three_bands))
+        hanging.set()
+    assert (response.status_code, response.json()["type"]) == (504, "/problems/timeout")
+    assert "0.3 s" in response.json()["detail"]

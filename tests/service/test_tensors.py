@@ -12,6 +12,7 @@ from service.inference.tensors import decode, encode
 ANY_ARRAY = arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
 
 
+@settings(deadline=None)
 @given(ANY_ARRAY)
 def test_what_is_encoded_is_decoded(array):
     decoded = decode(encode(array))
@@ -32,6 +33,7 @@ def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(array):
     )
 
 
+@settings(deadline=None)
 @given(ANY_ARRAY)
 def test_float_val_is_read_too(array):
     tensor = TensorProto(dtype=DT_FLOAT, float_val=array.ravel().tolist(), tensor_shape=encode(array).tensor_shape)
@@ -73,6 +75,7 @@ def test_what_is_no_tensor_is_refused(tensor, message):
         decode(tensor)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_wild_bytes_give_a_tensor_or_a_value_error(data):
     tensor = TensorProto(dtype=DT_FLOAT, tensor_content=data, tensor_shape=_shape(len(data) // 4))
