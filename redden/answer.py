@@ -1,6 +1,6 @@
 """The answer of a measurement, the same from the gateway, the command line and the Python client."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -51,7 +51,10 @@ class ModelReference(BaseModel):
 class Provenance(BaseModel):
     """How the answer came about."""
 
-    input_sha256: Annotated[str, Field(description="SHA-256 of the uploaded bytes, in the order of upload.")]
+    input_sha256: Annotated[
+        str,
+        Field(description="SHA-256 of the uploaded bytes, in the order of upload; of a survey, of the pixels read."),
+    ]
     pixels: Annotated[list[str], Field(description="What was done to the pixels, in order.")]
     software: Annotated[str, Field(description="Software and version.")]
 
@@ -70,3 +73,16 @@ class Answer(BaseModel):
     domain_score: Annotated[float | None, Field(description="Score behind `in_domain`.")] = None
     model: ModelReference
     provenance: Provenance
+
+
+class PositionAnswer(BaseModel):
+    """What came of one of many positions: an answer, or the problem that stood in its way."""
+
+    index: Annotated[int, Field(description="Number of the position in the request, from 0.")]
+    id: Annotated[str | None, Field(description="Name of the position, as the request gave it.")]
+    ra: Annotated[float, Field(description="Right ascension in degrees (ICRS).")]
+    dec: Annotated[float, Field(description="Declination in degrees (ICRS).")]
+    answer: Annotated[Answer | None, Field(description="The measurement; null if there is a problem.")] = None
+    problem: Annotated[
+        dict[str, Any] | None, Field(description="Problem details (RFC 9457); null if there is an answer.")
+    ] = None

@@ -1,4 +1,4 @@
-"""What the gateway says about its models, the same for the gateway and its client."""
+"""What the gateway says about its models and surveys, the same for the gateway and its client."""
 
 from typing import Annotated
 
@@ -29,3 +29,32 @@ class ModelList(BaseModel):
 
     models: Annotated[list[ServedModel], Field(description="Usable models, newest version first.")]
     refused: Annotated[list[RefusedModel], Field(description="Models whose card this version of redden cannot use.")]
+
+
+class ServedBand(BaseModel):
+    """A band of a survey."""
+
+    mosaics: Annotated[int, Field(description="Number of mosaics.")]
+    psf_fwhm: Annotated[
+        float | None, Field(description="Full width at half maximum of the PSF in arcsec; null if not stated.")
+    ]
+
+
+class ServedSurvey(BaseModel):
+    """A registered survey."""
+
+    name: Annotated[str, Field(description="As requests give it.")]
+    title: str
+    description: str
+    reference: Annotated[str | None, Field(description="Web page or DOI of the release.")]
+    citation: Annotated[str | None, Field(description="Article to cite.")]
+    bands: Annotated[dict[str, ServedBand], Field(description="Its bands by name.")]
+    catalogue: Annotated[bool, Field(description="Whether `GET /v1/surveys/NAME/catalogue` has a table.")]
+    models: Annotated[list[str], Field(description="Models whose bands the survey has.")]
+
+
+class SurveyList(BaseModel):
+    """All surveys."""
+
+    surveys: list[ServedSurvey]
+    refused: Annotated[dict[str, str], Field(description="Survey files that cannot be used, and why.")]

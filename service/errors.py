@@ -132,17 +132,22 @@ def _respond(request: Request, problem: Problem, headers: dict[str, str]) -> Res
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
-async def on_exception(request: Request, error: Exception) -> Response:
-    """Answer an exception of `PROBLEM_TYPES`."""
+def make_problem(error: Exception) -> Problem:
+    """Problem details of an exception of `PROBLEM_TYPES`."""
     kind = problem_type(error)
-    problem = Problem(
+    return Problem(
         type=f"/problems/{kind.name}",
         title=kind.title,
         status=kind.status,
         detail=_detail(error, kind),
         instance=uuid4().urn,
     )
-    headers = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+async def on_exception(request: Request, error: Exception) -> Response:
+    """Answer an exception of `PROBLEM_TYPES`."""
+    problem = make_problem(error)
+    headers = {"Retry-After": "1"} if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     if isinstance(error, TooLargeError):
         headers["Connection"] = "close"  # the rest of the body is not read
     return _respond(request, problem, headers)
