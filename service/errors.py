@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
+from astropy.io.fits import VerifyError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -65,6 +66,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     MediaTypeError: ProblemType(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The upload is of the wrong type"),
     RequestValidationError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "parameter", "A parameter is wrong"),
     UnreadableFileError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "unreadable-file", "A file is not a FITS image"),
+    VerifyError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "broken-header", "A FITS header is broken"),
     BandError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "band", "The bands do not fit"),
     UnitError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "unit", "The pixels have no usable flux unit"),
     PixelGridError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "pixel-grid", "The pixel grid cannot be used"),
@@ -113,6 +115,8 @@ def _detail(error: Exception, kind: ProblemType) -> str:
         return " ".join(f"{_parameter(part['loc'])}{part['msg']}." for part in error.errors())
     if isinstance(error, ClientDisconnect):
         return "The connection was closed before the body was complete."
+    if isinstance(error, VerifyError):
+        return f"A FITS header cannot be understood: {error} Write or download the file again."
     if isinstance(error, ReddenError):
         text = str(error)
         return text[:1].upper() + text[1:]
