@@ -13,6 +13,7 @@ from rich.markup import escape
 from redden.client import DEFAULT_URL, Client
 from redden.errors import ReddenError
 from service.settings import Settings
+from service.surveys.cli import commands as surveys
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,7 @@ commands = typer.Typer(
         redden predict F277W.fits F356W.fits F444W.fits
     """,
 )
+commands.add_typer(surveys, name="survey")
 console = Console()
 DEFAULTS = Settings()
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -12,6 +13,12 @@ from redden.errors import BandError, SurveyError
 
 PROTOCOLS: Final = ("http", "https", "s3")
 """Where mosaics may be read from, besides files."""
+
+DEMO_DIR: Final = Path(str(files("service"))) / "demo" / "survey"
+"""The survey that is always registered."""
+
+SHIPPED_DIR: Final = Path(str(files("service"))) / "surveys" / "definitions"
+"""Surveys that ``redden survey add`` knows by name."""
 
 _PROTOCOL: Final = re.compile(r"([a-z0-9+:]+)://")
 _LOCATION_LINE: Final = re.compile(r"^location\s*=.*$", re.MULTILINE)

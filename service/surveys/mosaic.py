@@ -31,7 +31,7 @@ _MARGIN: Final = 4
 
 _UNIT_KEYWORDS: Final = ("BUNIT", "PHOTMJSR", *ZERO_POINT_KEYWORDS, *EXPOSURE_KEYWORDS)
 _WCS_KEYWORD: Final = re.compile(
-    r"WCSAXES|RADESYS|EQUINOX|LONPOLE|LATPOLE|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|"
+    r"WCSAXES|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|"
     r"[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
 
@@ -72,7 +72,7 @@ class Geometry:
                 header[key] = source[key]
         if unit:
             header["BUNIT"] = unit
-        if "RADESYS" not in header and "EQUINOX" not in header:
+        if not {"RADESYS", "RADECSYS", "EQUINOX"} & set(header):
             header["RADESYS"] = frame.upper()
         wcs = WCS(header, naxis=2)
         if not wcs.has_celestial:
@@ -336,10 +336,10 @@ def unit_vectors(positions: SkyCoord) -> NDArray[np.float64]:
 
 def _blank(data: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Where a mosaic was never exposed: areas of 0. A lone 0 may be a measured one in a quantised image."""
-    zero = data == 0
+    zero = np.asarray(data == 0)
     if not zero.any():
         return zero
-    return np.asarray(binary_propagation(binary_erosion(zero, np.ones((3, 3)), border_value=1), mask=zero))
+    return np.asarray(binary_propagation(binary_erosion(zero, np.ones((3, 3), dtype=bool), border_value=1), mask=zero))
 
 
 def _section(hdu: Any, stream: Remote | None, inside: tuple[slice, slice]) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, Self
 
@@ -11,19 +10,13 @@ from astropy.coordinates import SkyCoord
 
 from redden.errors import SurveyError, UnknownSurveyError
 from service.settings import Settings
-from service.surveys.definition import Definition
+from service.surveys.definition import DEMO_DIR, Definition
 from service.surveys.footprint import read_outlines
 from service.surveys.mosaic import Mosaic, OpenMosaics
 from service.surveys.remote import BlockCache
 from service.surveys.survey import Survey
 
 log = logging.getLogger(__name__)
-
-DEMO_DIR: Final = Path(str(files("service"))) / "demo" / "survey"
-"""The survey that is always registered."""
-
-SHIPPED_DIR: Final = Path(str(files("service"))) / "surveys" / "definitions"
-"""Surveys that ``redden survey add`` knows by name."""
 
 READERS: Final = 8
 """Threads that wait for remote mosaics."""
