@@ -3,23 +3,26 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import astropy.units as u
 import numpy as np
 from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
 from astropy.coordinates import SkyCoord
 from astropy.io.fits import Header
-from astropy.nddata import NoOverlapError, PartialOverlapError, overlap_slices
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from redden.answer import Flag
+from redden.bands import BANDS
 from redden.errors import BadPixelsError, BandError, PixelGridError, UnitError
 from redden.fits import Image, Upload, read_images
-from redden.grid import PIXEL_AREA_SR, SIZE
+from redden.grid import PIXEL_SCALE, PIXEL_SCALE_TOLERANCE, SIZE
 from redden.modelcard import ModelCard
 from redden.normalise import normalisation
-from redden.pixelgrid import check_aligned, check_pixel_scale, pixel_position
+from redden.pixelgrid import CORNERS, Frame, Grid, grid_around, place, reference, whole_offset
+from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre, find_source
+from redden.resample import resample, resample_mask
 from redden.snr import aperture_noise, aperture_snr
 from redden.units import calibration
 
@@ -28,9 +31,6 @@ MAX_BAD_FRACTION: Final = 0.1
 
 LOW_SNR: Final = 5.0
 """The paper's selection, and that of the training images."""
-
-RECENTRE_RADIUS: Final = 0.3
-"""Farthest in arcsec that a cutout is moved onto its source, unless stated otherwise."""
 
 _DEPTH_APERTURE: Final = 0.1
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
@@ -57,8 +57,13 @@ class Cutout:
     """What was done to the pixels, in order."""
     sha256: str
     """SHA-256 of the uploaded bytes, in the order of upload."""
-    header: Header
-    """Header of the first band, its WCS that of the cutout."""
+    wcs: WCS | None
+    """WCS of `pixels`, with y before x; None if no image has one."""
+
+    @property
+    def header(self) -> Header:
+        """FITS keywords of the WCS; none if there is none."""
+        return Header() if self.wcs is None else self.wcs.to_header(relax=True)
 
 
 def read_cutout(
@@ -68,13 +73,15 @@ def read_cutout(
     unit: str | None = None,
     pixel_scale: float | None = None,
     position: SkyCoord | None = None,
-    recentre: Literal["peak", "centroid"] | None = None,
+    recentre: Recentre | None = None,
     recentre_radius: float = RECENTRE_RADIUS,
 ) -> Cutout:
     """Read, crop and calibrate the cutout of one galaxy.
 
-    The cutout is centred on the centre of the image, or on a sky position. The window is that of
-    ``astropy.nddata.Cutout2D``: pixel coordinate c (from 0, at pixel centres) gives the pixels from ceil(c - 16) on.
+    The cutout is centred on the centre of the image, or on a sky position. An image with pixels of 0.03 arcsec is cut
+    as it is, by the rule of ``astropy.nddata.Cutout2D``: pixel coordinate c (from 0, at pixel centres) gives the
+    pixels from ceil(c - 16) on. Any other image, and bands that do not share a grid with the first such image, are
+    resampled, see `redden.resample`.
 
     Parameters
     ----------
@@ -88,6 +95,10 @@ def read_cutout(
         Side of a pixel in arcsec, for images whose headers do not tell.
     position : SkyCoord, optional
         Position of the galaxy; by default the centre of the image.
+    recentre : "peak" or "centroid", optional
+        Move the cutout onto its source in the reddest band, see `redden.recentre`; by default it stays.
+    recentre_radius : float
+        Farthest move in arcsec, at most 0.48.
 
     Returns
     -------
@@ -101,7 +112,15 @@ def read_cutout(
         If the stated `unit` is none. A missing unit in a header is only noted, since some models do without.
     """
     digest = hashlib.sha256(b"".join(upload.data for upload in uploads)).hexdigest()
-    return cut(read_images(uploads, bands), digest, unit=unit, pixel_scale=pixel_scale, position=position)
+    return cut(
+        read_images(uploads, bands),
+        digest,
+        unit=unit,
+        pixel_scale=pixel_scale,
+        position=position,
+        recentre=recentre,
+        recentre_radius=recentre_radius,
+    )
 
 
 def cut(
@@ -111,7 +130,7 @@ def cut(
     unit: str | None = None,
     pixel_scale: float | None = None,
     position: SkyCoord | None = None,
-    recentre: Literal["peak", "centroid"] | None = None,
+    recentre: Recentre | None = None,
     recentre_radius: float = RECENTRE_RADIUS,
 ) -> Cutout:
     """Crop and calibrate the images of one galaxy; what `read_cutout` does once the files are read.
@@ -122,36 +141,44 @@ def cut(
         One image, or window of a mosaic, per band.
     sha256 : str
         Hash of where the pixels came from, for the record.
-    unit, pixel_scale, position
+    unit, pixel_scale, position, recentre, recentre_radius
         See `read_cutout`, also for the errors.
 
     Returns
     -------
     Cutout
     """
-    history: list[str] = []
-    flags: list[Flag] = []
+    frames = place(images, pixel_scale, position)
+    where = "the centre of the image" if position is None else position.to_string("decimal", precision=6)
+    grid, history, flags = _centred(images, frames, recentre, recentre_radius)
     layers: list[NDArray[np.float64]] = []
-    headers: list[Header] = []
     uncalibrated: dict[str, str] = {}
-    for image in images:
-        flags.extend(image.flags)
-        check_pixel_scale(image.header, image.source, pixel_scale)
-        window, header, cropping = _crop(image, position)
-        filled, filling = _fill(window, image)
-        factor, calibrating = _calibrate(image, unit, uncalibrated)
-        layers.append(filled * factor)
-        headers.append(header)
-        history.append(f"{image.band}: {image.source}; {cropping}; {filling}{calibrating}")
+    for image, frame in zip(images, frames, strict=True):
+        window, bad, cutting = _window(image, frame, grid)
+        if np.ptp(window) == 0:
+            nothing = f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there."
+            raise BadPixelsError(nothing)
+        factor, calibrating = _calibrate(image, frame, unit, uncalibrated)
+        filling = f"{bad} bad pixels were interpolated" if bad else ""
+        layers.append(window * factor)
+        steps = (f"{image.band}: {image.source}", f"{cutting}, around {where}", filling, calibrating)
+        history.append("; ".join(step for step in steps if step))
         if filling:
-            flags.append(Flag(code="pixels_filled", message=f"{image.band}: {filling.removesuffix('; ')}."))
-    for image, header in zip(images[1:], headers[1:], strict=True):
-        check_aligned(headers[0], header, (images[0].source, image.source))
+            flags.append(Flag(code="pixels_filled", message=f"{image.band}: {filling}."))
     pixels = np.stack(layers, axis=-1)
     names = tuple(image.band for image in images)
     snr = {band: float(value) for band, value in zip(names, aperture_snr(pixels), strict=True)}
     flags += _low_snr(snr) + _implausible_depth(names, pixels, uncalibrated)
-    return Cutout(names, pixels.astype(np.float32), uncalibrated, snr, tuple(flags), tuple(history), sha256, headers[0])
+    return Cutout(
+        bands=names,
+        pixels=pixels.astype(np.float32),
+        uncalibrated=uncalibrated,
+        snr=snr,
+        flags=tuple(flags),
+        history=tuple(history),
+        sha256=sha256,
+        wcs=grid.wcs if reference(frames).on_sky else None,
+    )
 
 
 def model_input(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
@@ -191,57 +218,93 @@ def model_input(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
     return normalisation(card.normalisation)(cutout.pixels[..., order])
 
 
-def _crop(image: Image, position: SkyCoord | None) -> tuple[NDArray[np.float64], Header, str]:
-    """The 32x32 window, the header with CRPIX moved along, and what was done in words."""
+def _centred(
+    images: Sequence[Image], frames: Sequence[Frame], recentre: Recentre | None, radius: float
+) -> tuple[Grid, list[str], list[Flag]]:
+    """The grid around the galaxy, moved onto its source in the reddest band if asked for, and what was done."""
+    base = reference(frames)
+    grid = grid_around(base, base.centre)
+    if recentre is None:
+        return grid, [], []
+    if not 0 < radius <= MAX_RECENTRE_RADIUS:
+        raise PixelGridError(f"recentre_radius is {radius:g} arcsec; it must be above 0, up to {MAX_RECENTRE_RADIUS}.")
+    order = list(BANDS)
+    reddest = max(range(len(images)), key=lambda number: order.index(images[number].band))
+    window, _, _ = _window(images[reddest], frames[reddest], grid)
+    offset = find_source(window, recentre, radius)
+    band = images[reddest].band
+    if offset is None:
+        missing = f"No source stands out within {radius:g} arcsec in {band}; the cutout was not recentred."
+        return grid, [], [Flag(code="not_recentred", message=missing)]
+    moved = grid_around(base, grid.pixel_in(base, offset))
+    words = f"recentred on the {recentre} in {band}, {PIXEL_SCALE * np.hypot(*offset):.3f} arcsec away"
+    return moved, [words], []
+
+
+def _window(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64], int, str]:
+    """The 32x32 pixels of an image, the number of bad ones that were filled, and what was done in words."""
+    corners = grid.corners_in(frame)
+    start = whole_offset(corners)
+    _check_inside(image, frame, corners if start is None else start + CORNERS)
+    if start is not None:
+        column, row = start
+        window = image.data[row : row + SIZE, column : column + SIZE]
+        bad = ~np.isfinite(window)
+        _check_bad(bad, image)
+        height, width = image.data.shape
+        words = f"plain slice of {SIZE}x{SIZE} pixels from x={column}, y={row} of {width}x{height}"
+        return _filled(window, bad), int(bad.sum()), words
+    window, part = frame.around(corners, image.data)
+    unusable = ~np.isfinite(window)
+    bad = resample_mask(unusable, part, grid) if unusable.any() else np.zeros((SIZE, SIZE), dtype=np.bool_)
+    _check_bad(bad, image)
+    words = (
+        f"resampled from pixels of {frame.scales.mean():.4g} to {SIZE}x{SIZE} of {PIXEL_SCALE} arcsec, flux conserved"
+    )
+    return resample(_filled(window, unusable), part, grid), int(bad.sum()), words
+
+
+def _check_inside(image: Image, frame: Frame, corners: NDArray[np.floating]) -> None:
+    """Refuse an image that does not hold all of the cutout, whose corner pixels are given."""
     height, width = image.data.shape
-    if min(height, width) < SIZE:
+    needed = int(np.ceil(SIZE * PIXEL_SCALE / frame.scales.max() - PIXEL_SCALE_TOLERANCE * SIZE))
+    if min(height, width) < needed:
         raise PixelGridError(
-            f"{image.source} has {width}x{height} pixels; a cutout needs at least {SIZE}x{SIZE}, "
-            "with the galaxy in the centre. Cut a larger window."
+            f"{image.source} has {width}x{height} pixels of {frame.scales.mean():.4g} arcsec; a cutout needs at least "
+            f"{needed}x{needed}, with the galaxy in the centre. Cut a larger window."
         )
-    centre = ((width - 1) / 2, (height - 1) / 2)
-    if position is not None:
-        centre = pixel_position(image.header, position, image.source)
-    try:
-        (rows, columns), _ = overlap_slices((height, width), (SIZE, SIZE), centre[::-1], mode="strict")
-    except (PartialOverlapError, NoOverlapError):
+    if not np.all((corners > -0.5) & (corners < np.array([width, height]) - 0.5)):
+        x, y = corners.mean(axis=0)
         raise PixelGridError(
-            f"a {SIZE}x{SIZE} cutout at pixel ({centre[0]:.1f}, {centre[1]:.1f}) does not lie inside {image.source}, "
-            f"which has {width}x{height} pixels. Choose a position farther from the edge, or a larger image."
-        ) from None
-    header = image.header.copy()
-    for axis, start in ((1, columns.start), (2, rows.start)):
-        if f"CRPIX{axis}" in header:
-            header[f"CRPIX{axis}"] -= start
-    where = "centre" if position is None else f"position {position.to_string('decimal', precision=6)}"
-    words = f"{SIZE}x{SIZE} pixels around the {where}, from x={columns.start}, y={rows.start} of {width}x{height}"
-    return image.data[rows, columns], header, words
+            f"a cutout of {SIZE * PIXEL_SCALE:g} arcsec at pixel ({x:.1f}, {y:.1f}) does not lie inside "
+            f"{image.source}, which has {width}x{height} pixels. "
+            "Choose a position farther from the edge, or a larger image."
+        )
 
 
-def _fill(window: NDArray[np.float64], image: Image) -> tuple[NDArray[np.float64], str]:
-    """Interpolate over bad pixels, unless there are too many."""
-    bad = ~np.isfinite(window)
+def _check_bad(bad: NDArray[np.bool_], image: Image) -> None:
+    """Refuse a cutout with too many bad pixels."""
     worst = max(bad.mean(), bad[_CORE, _CORE].mean())
     if worst > MAX_BAD_FRACTION:
         raise BadPixelsError(
             f"{bad.sum()} of {bad.size} pixels of {image.source} are NaN or masked ({bad[_CORE, _CORE].sum()} of the "
             f"central 64); at most {MAX_BAD_FRACTION:.0%} of either can be filled. Choose another image or position."
         )
+
+
+def _filled(window: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Interpolate over bad pixels."""
     if not bad.any():
-        filled, words = window, ""
-    else:
-        sky = np.nanmedian(window)
-        filled = np.nan_to_num(interpolate_replace_nans(np.where(bad, np.nan, window), _FILL_KERNEL), nan=sky)
-        words = f"{bad.sum()} bad pixels were interpolated; "
-    if np.ptp(filled) == 0:
-        raise BadPixelsError(f"all pixels of {image.source} in the cutout are {filled.flat[0]:g}: nothing is there.")
-    return filled, words
+        return window
+    sky = np.median(window[~bad])
+    interpolated = interpolate_replace_nans(np.where(bad, np.nan, window), _FILL_KERNEL)
+    return np.asarray(np.nan_to_num(interpolated, nan=sky))
 
 
-def _calibrate(image: Image, unit: str | None, uncalibrated: dict[str, str]) -> tuple[float, str]:
+def _calibrate(image: Image, frame: Frame, unit: str | None, uncalibrated: dict[str, str]) -> tuple[float, str]:
     """Factor to nJy per pixel and where it came from; a header without a usable unit is noted in `uncalibrated`."""
     try:
-        found = calibration(image.header, PIXEL_AREA_SR * u.sr, unit)
+        found = calibration(image.header, frame.pixel_area * u.arcsec**2, unit)
     except UnitError as error:
         if unit is not None:
             raise

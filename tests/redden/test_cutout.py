@@ -101,32 +101,40 @@ def test_faint_galaxies_are_flagged(image_file: ImageFile) -> None:
     assert flags(read_cutout([noise])) == ["low_snr"]
 
 
-def test_other_pixel_scales_are_refused(image_file: ImageFile) -> None:
-    with pytest.raises(PixelGridError, match=r"0\.063 x 0\.063 arcsec; the models need 0\.03"):
-        read_cutout([Upload("f277w.fits", image_file(scale=0.063))])
+@pytest.mark.parametrize("scale", [0.2, 0.008])
+def test_pixels_of_other_instruments_are_refused(image_file: ImageFile, scale: float) -> None:
+    with pytest.raises(PixelGridError, match=rf"{scale} x {scale} arcsec; the models need 0\.03.*0\.01 to 0\.1"):
+        read_cutout([Upload("f277w.fits", image_file(scale=scale))])
 
 
 def test_an_unknown_pixel_scale_must_be_stated(image_file: ImageFile) -> None:
     bare = Upload("f277w.fits", image_file(scale=None))
     with pytest.raises(PixelGridError, match="does not tell its pixel scale.*pixel_scale"):
         read_cutout([bare])
-    assert read_cutout([bare], pixel_scale=0.03).bands == ("F277W",)
-    with pytest.raises(PixelGridError, match="the models need"):
-        read_cutout([bare], pixel_scale=0.06)
+    cutout = read_cutout([bare], pixel_scale=0.03)
+    assert "plain slice" in cutout.history[0]
+    assert cutout.wcs is None
+    assert not cutout.header
+    assert "resampled from pixels of 0.06" in read_cutout([bare], pixel_scale=0.06).history[0]
     with pytest.raises(PixelGridError, match="no celestial WCS"):
         read_cutout([bare], pixel_scale=0.03, position=SkyCoord(RA, DEC, unit="deg"))
-    assert read_cutout([Upload("f277w.fits", image_file(scale=None, PIXSCALE=0.03))]).bands == ("F277W",)
+    keyword = read_cutout([Upload("f277w.fits", image_file(scale=None, PIXSCALE=0.03))])
+    assert np.array_equal(keyword.pixels, cutout.pixels)
 
 
 def test_small_images_are_refused(image_file: ImageFile) -> None:
-    with pytest.raises(PixelGridError, match="8x8 pixels; a cutout needs at least 32x32"):
+    with pytest.raises(PixelGridError, match="8x8 pixels of 0.03 arcsec; a cutout needs at least 32x32"):
         read_cutout([Upload("f277w.fits", image_file(blob(8)))])
 
 
-def test_bands_that_show_other_sky_are_refused(image_file: ImageFile) -> None:
-    shifted = image_file(CRPIX1=35.5)
-    with pytest.raises(PixelGridError, match=r"lie 3\.0 pixels apart"):
-        read_cutout([Upload("f277w.fits", image_file()), Upload("f356w.fits", shifted)])
+def test_bands_are_cut_on_the_same_sky(image_file: ImageFile) -> None:
+    whole = Upload("f277w.fits", image_file())
+    shifted = Upload("f356w.fits", image_file(blob(x=34.5), CRPIX1=35.5))
+    cutout = read_cutout([whole, shifted])
+    assert "plain slice of 32x32 pixels from x=19, y=16 of 64x64" in cutout.history[1]
+    assert cutout.pixels[..., 1].argmax() == cutout.pixels[..., 0].argmax()
+    with pytest.raises(PixelGridError, match=r"at pixel \(51\.5, 31\.5\) does not lie inside f356w"):
+        read_cutout([whole, Upload("f356w.fits", image_file(CRPIX1=52.5))])
     larger = Upload("f356w.fits", image_file(blob(70)))
     assert read_cutout([Upload("f277w.fits", image_file()), larger]).bands == THREE[:2]
 
