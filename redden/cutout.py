@@ -163,6 +163,7 @@ def cut(
         layers.append(window * factor)
         steps = (f"{image.band}: {image.source}", f"{cutting}, around {where}", filling, calibrating)
         history.append("; ".join(step for step in steps if step))
+        flags += image.flags
         if filling:
             flags.append(Flag(code="pixels_filled", message=f"{image.band}: {filling}."))
     pixels = np.stack(layers, axis=-1)

@@ -49,6 +49,10 @@ class UnknownSurveyError(ReddenError):
     """No registered survey has this name."""
 
 
+class NoCatalogueError(ReddenError):
+    """A survey has no catalogue that can be given."""
+
+
 class OffFootprintError(ReddenError):
     """A survey has no data at a position."""
 

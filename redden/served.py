@@ -48,6 +48,9 @@ class ServedSurvey(BaseModel):
     description: str
     reference: Annotated[str | None, Field(description="Web page or DOI of the release.")]
     citation: Annotated[str | None, Field(description="Article to cite.")]
+    checked: Annotated[
+        bool, Field(description="Whether who wrote the survey file has opened the mosaics at their addresses.")
+    ]
     bands: Annotated[dict[str, ServedBand], Field(description="Its bands by name.")]
     catalogue: Annotated[bool, Field(description="Whether `GET /v1/surveys/NAME/catalogue` has a table.")]
     models: Annotated[list[str], Field(description="Models whose bands the survey has.")]

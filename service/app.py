@@ -15,7 +15,7 @@ from fastapi_offline import FastAPIOffline
 from redden import __version__
 from service.dependencies import lifespan
 from service.errors import Problem, add_error_handlers
-from service.routes import health, models, pages, predict
+from service.routes import health, models, pages, positions, predict, surveys
 from service.settings import Settings
 
 DESCRIPTION = """\
@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
     )
     add_error_handlers(app)
-    for group in (predict, models, health, pages):
+    for group in (predict, positions, surveys, models, health, pages):
         app.include_router(group.router)
     _describe_problems(app)
     return app

@@ -13,21 +13,24 @@ from service.inference.client import ModelServer
 from service.measure import Measurement
 from service.registry import Registry
 from service.settings import Settings
+from service.surveys.registry import Surveys
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Read the models' cards and open the channels; close them at the end."""
+    """Read the models' cards and the survey files, and open the channels; close them at the end."""
     settings: Settings = app.state.settings
     registry = Registry.read(settings.models_dir, settings.default_model)
     model_server = ModelServer(settings.model_server, settings.predict_deadline)
     app.state.measurement = Measurement(registry, model_server, settings.predict_deadline)
+    app.state.surveys = Surveys.read(settings)
     # Only asked whether it is there, and who asks will ask again.
     app.state.redis = Redis.from_url(
         str(settings.redis_url), socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
     )
     yield
     await model_server.close()
+    app.state.surveys.close()
     await app.state.redis.aclose()
 
 
@@ -41,6 +44,11 @@ def _measurement(request: Request) -> Measurement:
     return measurement
 
 
+def _surveys(request: Request) -> Surveys:
+    surveys: Surveys = request.app.state.surveys
+    return surveys
+
+
 def _redis(request: Request) -> Redis:
     redis: Redis = request.app.state.redis
     return redis
@@ -48,4 +56,5 @@ def _redis(request: Request) -> Redis:
 
 SettingsDependency = Annotated[Settings, Depends(_settings)]
 MeasurementDependency = Annotated[Measurement, Depends(_measurement)]
+SurveysDependency = Annotated[Surveys, Depends(_surveys)]
 RedisDependency = Annotated[Redis, Depends(_redis)]

@@ -20,6 +20,7 @@ from redden.errors import (
     ModelServerError,
     MosaicAwayError,
     MosaicError,
+    NoCatalogueError,
     OffFootprintError,
     PixelGridError,
     ReddenError,
@@ -61,6 +62,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     ClientDisconnect: ProblemType(HTTPStatus.BAD_REQUEST, "disconnected", "The upload was broken off"),
     UnknownModelError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-model", "There is no such model"),
     UnknownSurveyError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-survey", "There is no such survey"),
+    NoCatalogueError: ProblemType(HTTPStatus.NOT_FOUND, "no-catalogue", "The survey has no catalogue"),
     OffFootprintError: ProblemType(HTTPStatus.NOT_FOUND, "off-footprint", "The survey has no data there"),
     TooLargeError: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The upload is too large"),
     MediaTypeError: ProblemType(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The upload is of the wrong type"),
@@ -112,7 +114,9 @@ def problem_type(error: Exception) -> ProblemType:
 
 def _detail(error: Exception, kind: ProblemType) -> str:
     if isinstance(error, RequestValidationError):
-        return " ".join(f"{_parameter(part['loc'])}{part['msg']}." for part in error.errors())
+        return " ".join(
+            f"{_parameter(part['loc'])}{part['msg'].removeprefix('Value error, ')}." for part in error.errors()
+        )
     if isinstance(error, ClientDisconnect):
         return "The connection was closed before the body was complete."
     if isinstance(error, VerifyError):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 import numpy as np
 from anyio import CapacityLimiter
@@ -16,19 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from redden import __version__
 from redden.answer import Answer, ModelReference, Provenance, Quantities, Quantity
-from redden.cutout import RECENTRE_RADIUS, Cutout, model_input, read_cutout
+from redden.cutout import Cutout, model_input, read_cutout
 from redden.errors import BandError, ReddenError, UnitError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, quantiles
+from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
 from service.inference.batcher import Batcher
 from service.inference.client import ModelServer, ModelServerTimeoutError
 from service.registry import Registry
 
 Result = TypeVar("Result")
-
-MAX_RECENTRE_RADIUS: Final = 0.48
-"""Half the side of a cutout in arcsec: what is farther away is another source."""
 
 READING_THREADS: Final = 2
 """Threads that read FITS; more would only fight the event loop for the interpreter."""
@@ -57,7 +55,7 @@ class Centring(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recentre: Annotated[
-        Literal["peak", "centroid"] | None,
+        Recentre | None,
         Field(
             description="Move the cutout onto the brightest pixel, or onto the centroid, of the source at the "
             "position; by default it stays where it was asked for.",

@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from astropy.io import fits
 from astropy.visualization import make_lupton_rgb
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -42,10 +41,9 @@ def fits_file(cutout: Cutout, survey: str) -> bytes:
         primary.header.add_history(_ascii(line))
     for flag in cutout.flags:
         primary.header.add_comment(_ascii(f"{flag.code}: {flag.message}"))
-    wcs = WCS(cutout.header, naxis=2).celestial.to_header(relax=True)
     hdus = [primary]
     for i, band in enumerate(cutout.bands):
-        header = wcs.copy()
+        header = cutout.header
         header["FILTER"] = (band, "NIRCam filter")
         if band not in cutout.uncalibrated:
             header["BUNIT"] = ("nJy", "flux density per pixel")

@@ -1,13 +1,13 @@
 """Positions on the sky in the words of a request: degrees, sexagesimal, or both in one."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, SkyCoord
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.measure import Centring
+from service.measure import Centring, ModelChoice
 
 MAX_POSITIONS: Final = 1000
 """Most positions in one request."""
@@ -66,10 +66,40 @@ class Place(BaseModel):
         raise ValueError("give ra and dec, or pos in their place")
 
 
-class SurveyChoice(Centring):
-    """Which survey is looked at, and how the cutout is centred."""
+class SurveyRequest(ModelChoice, Centring):
+    """What is asked of a survey, wherever."""
 
     survey: Annotated[str, Field(description="Name of the survey; `GET /v1/surveys` lists them.", examples=["demo"])]
+
+
+class At(SurveyRequest, Place):
+    """What is asked of a survey at one position."""
+
+
+class NamedPlace(Place):
+    """One of many positions."""
+
+    id: Annotated[
+        str | None,
+        Field(max_length=100, coerce_numbers_to_str=True, description="Name to find the answer by.", examples=["17"]),
+    ] = None
+
+
+class CutoutRequest(At):
+    """Which cutout is asked for, and how it is written."""
+
+    format: Annotated[
+        Literal["fits", "png"],
+        Field(description="FITS with WCS, units and history; or a picture in three colours.", examples=["png"]),
+    ] = "fits"
+
+
+class ManyPositions(SurveyRequest):
+    """What is asked of a survey at many positions."""
+
+    positions: Annotated[
+        list[NamedPlace], Field(min_length=1, max_length=MAX_POSITIONS, description="Where to measure.")
+    ]
 
 
 def parse_position(ra: str, dec: str) -> tuple[float, float]:
