@@ -1,5 +1,6 @@
 """What a survey file says: one TOML file per survey, with the mosaics of each band."""
 
+import json
 import re
 import tomllib
 from importlib.resources import files
@@ -146,7 +147,7 @@ class Definition(_Strict):
 
 def with_location(text: str, location: str) -> str:
     """The text of a survey file with another `location`."""
-    line = f'location = "{location}"'
+    line = f"location = {json.dumps(location)}"
     if _LOCATION_LINE.search(text):
         return _LOCATION_LINE.sub(lambda _: line, text, count=1)
     return _FIRST_TABLE.sub(lambda _: f"{line}\n\n[", text, count=1)

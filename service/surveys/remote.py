@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Final
 
 import fsspec
-from aiohttp import ClientResponseError, ClientTimeout
+from aiohttp import ClientError, ClientResponseError, ClientTimeout
 
 from redden.errors import MosaicAwayError, MosaicError, ReddenError
 
@@ -186,13 +186,18 @@ def file_system(path: str, options: dict[str, Any]) -> Any:
     )
 
 
-def remote_error(path: str, error: Exception) -> ReddenError:
+def remote_error(path: str, error: BaseException) -> ReddenError:
     """What an exception of fsspec means: the file cannot be had at all, or not now."""
     if isinstance(error, ReddenError):
         return error
-    if isinstance(error, FileNotFoundError):
+    cause = error.__cause__
+    # fsspec calls every failure to find out the size of a file on the web a missing file.
+    if isinstance(error, FileNotFoundError) and isinstance(cause, (ClientError, TimeoutError, ConnectionError)):
+        error = cause
+    status = error.status if isinstance(error, ClientResponseError) else None
+    if isinstance(error, FileNotFoundError) or status in (404, 410):
         return MosaicError(f"there is no {path}. Correct the survey file, or give another location.")
-    if isinstance(error, PermissionError) or (isinstance(error, ClientResponseError) and error.status in (401, 403)):
+    if isinstance(error, PermissionError) or status in (401, 403):
         return MosaicError(f"{path} is not public. Give credentials in the environment, or another location.")
     if isinstance(error, ImportError):
         return MosaicError(f"{path} needs a library that is not installed: {error}. For S3: pip install 'redden[s3]'.")
