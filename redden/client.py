@@ -1,18 +1,35 @@
 """A client of a redden service: ``Client().predict(["F277W.fits", "F356W.fits", "F444W.fits"])``."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 import httpx
 
-from redden.answer import Answer
+from redden.answer import Answer, PositionAnswer
 from redden.errors import ReddenError
-from redden.served import ModelList
+from redden.recentre import Recentre
+from redden.served import ModelList, SurveyList
+
+Angle = float | str
+"""An angle in degrees, or sexagesimal: ``12:34:56.7`` is hours for a right ascension, degrees for a declination."""
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where ``redden serve`` listens."""
+
+
+class Choice(TypedDict, total=False):
+    """Which model measures, and whether the cutout is moved onto its source; what is None counts as not stated."""
+
+    model: str | None
+    """Name of the model; by default the service's default model."""
+    version: int | None
+    """Version of the model; by default the newest."""
+    recentre: Recentre | None
+    """Move the cutout onto the ``peak`` or the ``centroid`` of its source; by default it stays."""
+    recentre_radius: float | None
+    """How far it may move, in arcsec."""
 
 
 class NoServiceError(ReddenError):
@@ -54,30 +71,29 @@ class Client:
         self,
         files: Sequence[str | Path],
         *,
-        model: str | None = None,
-        version: int | None = None,
         bands: Sequence[str] = (),
         unit: str | None = None,
         pixel_scale: float | None = None,
-        ra: float | None = None,
-        dec: float | None = None,
+        ra: Angle | None = None,
+        dec: Angle | None = None,
+        **choice: Unpack[Choice],
     ) -> Answer:
-        """Measure one galaxy.
+        """Measure one galaxy in files.
 
         Parameters
         ----------
         files : sequence of path
             FITS files, one per band or with several bands each.
-        model, version : str, int, optional
-            The model; by default the service's default model, newest version.
         bands : sequence of str, optional
             Band of each image in order; by default told from the files.
         unit : str, optional
             Unit of the pixels, in place of what the headers say.
         pixel_scale : float, optional
             Side of a pixel in arcsec, for images whose headers do not tell.
-        ra, dec : float, optional
-            Position of the galaxy in degrees (ICRS); by default the centre of the image.
+        ra, dec : float or str, optional
+            Position of the galaxy (ICRS); by default the centre of the image.
+        **choice
+            See `Choice`.
 
         Returns
         -------
@@ -92,16 +108,9 @@ class Client:
         OSError
             If a file cannot be read.
         """
-        stated = {
-            "model": model,
-            "version": version,
-            "bands": ",".join(bands) or None,
-            "unit": unit,
-            "pixel_scale": pixel_scale,
-            "ra": ra,
-            "dec": dec,
-        }
-        parameters = {name: value for name, value in stated.items() if value is not None}
+        parameters = _stated(
+            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **choice
+        )
         with ExitStack() as stack:
             parts = [
                 ("files", (Path(path).name, stack.enter_context(Path(path).open("rb")), "application/fits"))
@@ -109,6 +118,63 @@ class Client:
             ]
             response = self._request("POST", "/v1/predict", params=parameters, files=parts)
         return Answer.model_validate_json(response.content)
+
+    def predict_position(self, survey: str, ra: Angle, dec: Angle, **choice: Unpack[Choice]) -> Answer:
+        """Measure the galaxy at a position of a survey.
+
+        Parameters
+        ----------
+        survey : str
+            A survey that the service has, see `surveys`.
+        ra, dec : float or str
+            Position (ICRS).
+        **choice
+            See `Choice`; and see `predict` for the errors.
+        """
+        parameters = _stated(survey=survey, ra=ra, dec=dec, **choice)
+        return Answer.model_validate_json(self._request("GET", "/v1/predict", params=parameters).content)
+
+    def predict_positions(
+        self, survey: str, positions: Sequence[tuple[Angle, Angle]], **choice: Unpack[Choice]
+    ) -> Iterator[PositionAnswer]:
+        """Measure at many positions of a survey.
+
+        Parameters
+        ----------
+        survey : str
+            A survey that the service has, see `surveys`.
+        positions : sequence of (ra, dec)
+            At most 1,000.
+        **choice
+            See `Choice`; and see `predict` for the errors.
+
+        Yields
+        ------
+        PositionAnswer
+            For each position, as soon as it is measured: `index` tells which one it is. What is wrong at one position
+            is its `problem`, and no exception.
+        """
+        asked = _stated(survey=survey, positions=[{"ra": ra, "dec": dec} for ra, dec in positions], **choice)
+        with self._stream("POST", "/v1/predict/positions", json=asked) as response:
+            for line in response.iter_lines():
+                yield PositionAnswer.model_validate_json(line)
+
+    def cutout(
+        self, survey: str, ra: Angle, dec: Angle, *, format: Literal["fits", "png"] = "fits", **choice: Unpack[Choice]
+    ) -> bytes:
+        """The pixels that `predict_position` measures, as a FITS file or as a PNG picture; parameters as there."""
+        parameters = _stated(survey=survey, ra=ra, dec=dec, format=format, **choice)
+        return self._request("GET", "/v1/cutout", params=parameters).content
+
+    def surveys(self) -> SurveyList:
+        """All surveys of the service.
+
+        Raises
+        ------
+        NoServiceError
+            If no service answers.
+        """
+        return SurveyList.model_validate_json(self._request("GET", "/v1/surveys").content)
 
     def models(self) -> ModelList:
         """All models of the service.
@@ -131,8 +197,24 @@ class Client:
         self.close()
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        with self._stream(method, path, **content) as response:
+            response.read()
+        return response
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **content: Any) -> Iterator[httpx.Response]:
+        """A successful response whose body has yet to come."""
         try:
-            response = self._http.request(method, path, **content)
+            with self._http.stream(method, path, **content) as response:
+                if response.headers.get("content-type") == "application/problem+json":
+                    response.read()
+                    raise RefusedError(response.status_code, response.json())
+                if not response.is_success:
+                    raise NoServiceError(
+                        f"{self._http.base_url} answered {response.status_code} {response.reason_phrase}; "
+                        "that is no redden service."
+                    )
+                yield response
         except httpx.TimeoutException as error:
             raise NoServiceError(f"the service at {self._http.base_url} did not answer in time.") from error
         except httpx.TransportError as error:
@@ -140,11 +222,8 @@ class Client:
                 f"no redden service answers at {self._http.base_url} ({error}). "
                 "Start one with `redden serve`, or give its address."
             ) from error
-        if response.headers.get("content-type") == "application/problem+json":
-            raise RefusedError(response.status_code, response.json())
-        if not response.is_success:
-            raise NoServiceError(
-                f"{self._http.base_url} answered {response.status_code} {response.reason_phrase}; "
-                "that is no redden service."
-            )
-        return response
+
+
+def _stated(**parameters: Any) -> dict[str, Any]:
+    """Those parameters that have a value."""
+    return {name: value for name, value in parameters.items() if value is not None}

@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from redden.client import DEFAULT_URL, Client
+from redden.client import DEFAULT_URL, Choice, Client
 from redden.errors import ReddenError
 from service.settings import Settings
 from service.surveys.cli import commands as surveys
@@ -118,8 +118,13 @@ def worker(
 
 @commands.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="FITS files of one galaxy.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="FITS files of one galaxy.")
+    ] = None,
     server: ServerOption = DEFAULT_URL,
+    survey: Annotated[
+        str | None, typer.Option(help="Name of a survey to look at, with --ra and --dec, in place of files.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model; `redden models` lists them.")] = None,
     version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
     bands: Annotated[str, typer.Option(help="Band of each image in order, with commas.")] = "",
@@ -129,31 +134,37 @@ def predict(
     pixel_scale: Annotated[
         float | None, typer.Option(help="Side of a pixel in arcsec, if headers do not tell.")
     ] = None,
-    ra: Annotated[float | None, typer.Option(help="Right ascension of the galaxy, degrees.")] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination of the galaxy, degrees.")] = None,
+    ra: Annotated[str | None, typer.Option(help="Right ascension of the galaxy: degrees, or 02:00:00.67.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Declination of the galaxy: degrees, or +12:00:14.8.")] = None,
+    recentre: Annotated[
+        Literal["peak", "centroid"] | None, typer.Option(help="Move the cutout onto its source.")
+    ] = None,
+    recentre_radius: Annotated[float | None, typer.Option(help="How far it may move, arcsec.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the dust in one galaxy, from one file per band or one file with all bands.
+    """Measure the dust in one galaxy: from one file per band, from one file with all bands, or in a survey.
 
     Examples:
 
         redden predict F277W.fits F356W.fits F444W.fits
 
+        redden predict --survey demo --ra 30.0021556 --dec 12.0077423
+
         redden predict mosaic.fits --ra 53.16 --dec -27.78 --unit uJy --model paper-1band
     """
     from service.tables import answer_table
 
+    choice = Choice(model=model, version=version, recentre=recentre, recentre_radius=recentre_radius)
     with Client(server) as client:
-        answer = client.predict(
-            files,
-            model=model,
-            version=version,
-            bands=[band.strip() for band in bands.split(",") if band.strip()],
-            unit=unit,
-            pixel_scale=pixel_scale,
-            ra=ra,
-            dec=dec,
-        )
+        if survey is not None:
+            if files or bands or unit or pixel_scale or ra is None or dec is None:
+                raise typer.BadParameter("a survey needs --ra and --dec, and no files or what is said about them")
+            answer = client.predict_position(survey, ra, dec, **choice)
+        elif files:
+            named = [band.strip() for band in bands.split(",") if band.strip()]
+            answer = client.predict(files, bands=named, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **choice)
+        else:
+            raise typer.BadParameter("give FITS files, or a --survey with --ra and --dec")
     if as_json:
         typer.echo(answer.model_dump_json(indent=2))
     else:

@@ -18,9 +18,11 @@ from redden.snr import aperture_noise
 ENLARGEMENT: Final = 8
 """Pixels of the picture along a pixel of the cutout."""
 _NOISE_RADIUS: Final = 0.03
-_STRETCH: Final = 10.0
-"""Brightness, in standard deviations of the noise, up to which the picture is about linear."""
-_SOFTENING: Final = 8.0
+_SOFTENING: Final = 3.0
+_SATURATION: Final = 3.2
+"""Brightness that becomes white with this softening, in units of the stretch."""
+_LEAST_PEAK: Final = 10.0
+"""Standard deviations of the noise that are white at least, so that empty sky stays dark."""
 
 
 def fits_file(cutout: Cutout, survey: str) -> bytes:
@@ -62,7 +64,8 @@ def png_file(cutout: Cutout) -> bytes:
     """
     order = sorted(range(len(cutout.bands)), key=lambda i: BANDS[cutout.bands[i]].pivot)
     layers = [_sky_subtracted(cutout, i) for i in (order[-1], order[len(order) // 2], order[0])]
-    rgb = make_lupton_rgb(*layers, minimum=-1.0, stretch=_STRETCH, Q=_SOFTENING)
+    peak = max(_LEAST_PEAK, *(float(layer.max()) for layer in layers))
+    rgb = make_lupton_rgb(*layers, minimum=-1.0, stretch=peak / _SATURATION, Q=_SOFTENING)
     picture = Image.fromarray(rgb[::-1]).resize(
         [side * ENLARGEMENT for side in rgb.shape[1::-1]], Image.Resampling.NEAREST
     )
