@@ -15,10 +15,11 @@ _CHUNK = 2**22
 
 
 def all_files(definition: Definition) -> list[str]:
-    """Paths of all mosaics of a survey with their error and weight maps, each once."""
+    """Paths of all mosaics of a survey with their error and weight maps, and of its catalogue, each once."""
     tiles = [tile for band in definition.bands.values() for tile in band.mosaics]
     maps = [each.path for tile in tiles for each in (tile.error, tile.weight) if each and each.path]
-    return list(dict.fromkeys([*(tile.path for tile in tiles), *maps]))
+    catalogue = [definition.catalogue] if definition.catalogue else []
+    return list(dict.fromkeys([*(tile.path for tile in tiles), *maps, *catalogue]))
 
 
 def place_under(path: str, base: str, directory: Path) -> Path:

@@ -167,9 +167,11 @@ def is_remote(path: str) -> bool:
 
 
 def _joined(base: str, path: str) -> str:
-    if is_remote(path) or Path(path).is_absolute():
-        return path
-    return f"{base.rstrip('/')}/{path}" if path else base
+    """A path below `base`, unless it is absolute; a local file that is listed as gzipped may be there unzipped."""
+    if not is_remote(path) and not Path(path).is_absolute():
+        path = f"{base.rstrip('/')}/{path}" if path else base
+    unzipped = path.removesuffix(".gz")
+    return unzipped if unzipped != path and not is_remote(path) and Path(unzipped).is_file() else path
 
 
 def _resolved(tile: Tile, base: str) -> Tile:

@@ -4,7 +4,6 @@ import math
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Self
 
@@ -358,8 +357,6 @@ def _open_file(
     path: str, storage: dict[str, Any], cache: BlockCache, files: ExitStack
 ) -> tuple[fits.HDUList, Remote | None]:
     """Open a FITS file without reading its pixels; local files are mapped into memory."""
-    if path.endswith(".gz") and not is_remote(path) and Path(path[:-3]).is_file():
-        path = path[:-3]
     if path.endswith(".gz"):
         raise MosaicError(
             f"{path} is gzipped, and cannot be read in parts. Unzip it with `redden survey convert`, "
