@@ -75,20 +75,14 @@ def simulate(settings: Settings, directory: Path, processes: int) -> dataset.Dat
     -------
     DatasetCard
     """
-    starts = range(0, settings.galaxies, _GALAXIES_PER_TASK)
-    tasks = [range(start, min(start + _GALAXIES_PER_TASK, settings.galaxies)) for start in starts]
-    # Threads of the linear algebra would fight with the processes, and round differently.
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        results = pool.map(partial(simulate_galaxies, settings), tasks)
-        return dataset.write(
-            directory,
-            _with_progress(results, settings.galaxies),
-            source="redden forward model",
-            bands=settings.observation.bands,
-            settings=settings.model_dump(mode="json"),
-            software=f"redden {__version__}",
-        )
+    return dataset.write(
+        directory,
+        _batches(settings, processes),
+        source="redden forward model",
+        bands=settings.observation.bands,
+        settings=settings.model_dump(mode="json"),
+        software=f"redden {__version__}",
+    )
 
 
 def simulate_galaxies(settings: Settings, galaxies: range) -> dataset.Batch:
@@ -232,11 +226,19 @@ def expose(settings: Settings, view: View, flux: Array, rng: np.random.Generator
     return image(x, y, flux, bands, size)
 
 
-def _with_progress(results: Iterator[dataset.Batch], galaxies: int) -> Iterator[dataset.Batch]:
-    """Pass batches on and show how far they are."""
+def _batches(settings: Settings, processes: int) -> Iterator[dataset.Batch]:
+    """Simulate all galaxies on several processes, in order, and show how far they are."""
+    starts = range(0, settings.galaxies, _GALAXIES_PER_TASK)
+    tasks = [range(start, min(start + _GALAXIES_PER_TASK, settings.galaxies)) for start in starts]
     columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("galaxies", total=galaxies)
-        for batch in results:
-            yield batch
-            progress.advance(task, batch[0])
+    # Threads of the linear algebra would fight with the processes, and round differently.
+    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool, Progress(*columns) as progress:
+        bar = progress.add_task("galaxies", total=settings.galaxies)
+        try:
+            for batch in pool.map(partial(simulate_galaxies, settings), tasks):
+                yield batch
+                progress.advance(bar, batch[0])
+        finally:
+            # Whoever interrupts a run does not wait for the galaxies that are left.
+            pool.shutdown(cancel_futures=True)
