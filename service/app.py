@@ -47,17 +47,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for group in (predict, positions, surveys, models, health, pages):
         app.include_router(group.router)
-    _describe_problems(app)
+    _complete_description(app)
     return app
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Add the schema of a problem, which no endpoint returns, to the API description."""
+def _complete_description(app: FastAPI) -> None:
+    """Add to the API description the schema of a problem, which no endpoint returns, and that of a line of JSON."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         description = generate()
         description["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        stream = description["paths"]["/v1/predict/positions"]["post"]["responses"]["200"]["content"]
+        # The schema of an item is a word of OpenAPI 3.2; in 3.1 it can only stand for the whole.
+        stream["application/jsonl"] = {"schema": {"$ref": "#/components/schemas/PositionAnswer"}}
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description

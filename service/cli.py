@@ -77,6 +77,7 @@ def _welcome(url: str, log_dir: Path) -> None:
 Try, in another terminal:
   curl -o galaxy.fits {url}/demo/galaxy.fits
   curl --data-binary @galaxy.fits -H 'Content-Type: application/fits' {url}/v1/predict
+  curl '{url}/v1/predict?survey=demo&ra=29.99903&dec=12.00498'
   redden predict galaxy.fits{"" if url == DEFAULT_URL else f" --server {url}"}
 
 API documentation: {url}/docs
@@ -134,8 +135,8 @@ def predict(
     pixel_scale: Annotated[
         float | None, typer.Option(help="Side of a pixel in arcsec, if headers do not tell.")
     ] = None,
-    ra: Annotated[str | None, typer.Option(help="Right ascension of the galaxy: degrees, or 02:00:00.67.")] = None,
-    dec: Annotated[str | None, typer.Option(help="Declination of the galaxy: degrees, or +12:00:14.8.")] = None,
+    ra: Annotated[str | None, typer.Option(help="Right ascension of the galaxy: degrees, or 01:59:59.767.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Declination of the galaxy: degrees, or +12:00:17.93.")] = None,
     recentre: Annotated[
         Literal["peak", "centroid"] | None, typer.Option(help="Move the cutout onto its source.")
     ] = None,
@@ -148,7 +149,7 @@ def predict(
 
         redden predict F277W.fits F356W.fits F444W.fits
 
-        redden predict --survey demo --ra 30.0021556 --dec 12.0077423
+        redden predict --survey demo --ra 29.99903 --dec 12.00498
 
         redden predict mosaic.fits --ra 53.16 --dec -27.78 --unit uJy --model paper-1band
     """

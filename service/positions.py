@@ -12,7 +12,7 @@ from service.measure import Centring, ModelChoice
 MAX_POSITIONS: Final = 1000
 """Most positions in one request."""
 
-_EXAMPLES: Final = "degrees (`30.0028`, `12.0041`) or sexagesimal (`02:00:00.67`, `+12:00:14.8`)"
+_EXAMPLES: Final = "degrees (`29.99903`, `12.00498`) or sexagesimal (`01:59:59.767`, `+12:00:17.93`)"
 
 
 class Place(BaseModel):
@@ -25,8 +25,8 @@ class Place(BaseModel):
         Field(
             max_length=40,
             coerce_numbers_to_str=True,
-            description="Right ascension (ICRS) in degrees, or sexagesimal in hours: `02:00:00.67`, `2h00m00.67s`.",
-            examples=["30.0028"],
+            description="Right ascension (ICRS) in degrees, or sexagesimal in hours: `01:59:59.767`, `1h59m59.767s`.",
+            examples=["29.99903"],
         ),
     ] = None
     dec: Annotated[
@@ -34,16 +34,16 @@ class Place(BaseModel):
         Field(
             max_length=40,
             coerce_numbers_to_str=True,
-            description="Declination (ICRS) in degrees, or sexagesimal: `+12:00:14.8`, `12d00m14.8s`.",
-            examples=["12.0041"],
+            description="Declination (ICRS) in degrees, or sexagesimal: `+12:00:17.93`, `12d00m17.93s`.",
+            examples=["12.00498"],
         ),
     ] = None
     pos: Annotated[
         str | None,
         Field(
             max_length=80,
-            description="Both in one, in place of `ra` and `dec`: `30.0028,12.0041` or `02:00:00.67 +12:00:14.8`.",
-            examples=["30.0028,12.0041"],
+            description="Both in one, in place of `ra` and `dec`: `29.99903,12.00498` or `01:59:59.767 +12:00:17.93`.",
+            examples=["29.99903,12.00498"],
         ),
     ] = None
 

@@ -37,7 +37,7 @@ async def predict_at(
     """Give a survey and a position; of its mosaics only the pixels around it are read.
 
     ```
-    curl 'http://127.0.0.1:8000/v1/predict?survey=demo&ra=30.0028&dec=12.0041'
+    curl 'http://127.0.0.1:8000/v1/predict?survey=demo&ra=29.99903&dec=12.00498'
     ```
     """
     return await Sight.of(at, surveys, measurement).measure(at.position)
@@ -65,7 +65,7 @@ async def predict_positions(
 
     ```
     curl -N http://127.0.0.1:8000/v1/predict/positions -H 'Content-Type: application/json' \\
-      -d '{"survey": "demo", "positions": [{"ra": 30.0028, "dec": 12.0041}, {"pos": "02:00:01.2 +12:00:10"}]}'
+      -d '{"survey": "demo", "positions": [{"ra": 29.99903, "dec": 12.00498}, {"pos": "02:00:00.88 +12:00:42.28"}]}'
     ```
     """
     sight, places = many
@@ -110,7 +110,7 @@ async def cutout(
     The FITS file can be sent to `POST /v1/predict`, with the same answer. The picture has an asinh stretch.
 
     ```
-    curl -o galaxy.png 'http://127.0.0.1:8000/v1/cutout?survey=demo&ra=30.0028&dec=12.0041&format=png'
+    curl -o galaxy.png 'http://127.0.0.1:8000/v1/cutout?survey=demo&ra=29.99903&dec=12.00498&format=png'
     ```
     """
     pixels = await Sight.of(asked, surveys, measurement).cutout(asked.position)
