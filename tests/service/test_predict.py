@@ -105,7 +105,7 @@ WRONG_FILES = {
     "NaN": (lambda image: [image(constant_nan())], {"model": "paper-1band"}, "bad-pixels", "NaN"),
     "constant": (lambda image: [image(np.ones((64, 64), "f4"))], {"model": "paper-1band"}, "bad-pixels", "nothing"),
     "8x8": (lambda image: [image(size=8)], {"model": "paper-1band"}, "pixel-grid", "at least 32x32"),
-    "other scale": (lambda image: [image(CDELT1=-1e-5, CDELT2=1e-5)], {"model": "paper-1band"}, "pixel-grid", "0.03"),
+    "other scale": (lambda image: [image(CDELT1=-1e-3, CDELT2=1e-3)], {"model": "paper-1band"}, "pixel-grid", "arcsec"),
     "far position": (lambda image: [image()], {"model": "paper-1band", "ra": 10, "dec": 0}, "pixel-grid", ""),
     "no unit": (
         lambda image: [image(seed=seed, FILTER=band, BUNIT=None) for seed, band in enumerate(THREE)],

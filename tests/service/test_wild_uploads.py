@@ -16,7 +16,6 @@ KEYS = st.sampled_from(
         "NAXIS",
         "NAXIS1",
         "NAXIS2",
-        "EXTEND",
         "BUNIT",
         "FILTER",
         "CDELT1",
