@@ -73,7 +73,7 @@ async def surveys(surveys: SurveysDependency, measurement: MeasurementDependency
     "/surveys/{name}",
     summary="Describe a survey",
     response_description="The survey.",
-    responses=problem_responses(404),
+    responses=problem_responses(404, 422),
 )
 async def survey(survey: SurveyDependency, measurement: MeasurementDependency) -> ServedSurvey:
     """One survey, with its bands and the models that these suffice for."""
@@ -125,7 +125,7 @@ async def footprint(
             "content": {kind: {} for kind in ("text/plain", *dict.fromkeys(TABLE_TYPES.values()))},
         },
         307: {"description": "It is elsewhere on the web."},
-        **problem_responses(404),
+        **problem_responses(404, 422),
     },
 )
 async def catalogue(survey: SurveyDependency) -> Response:
