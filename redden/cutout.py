@@ -251,18 +251,17 @@ def _window(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64]
         column, row = start
         window = image.data[row : row + SIZE, column : column + SIZE]
         bad = ~np.isfinite(window)
-        _check_bad(bad, image)
+        count = _count_bad(bad.astype(np.float64), image)
         height, width = image.data.shape
         words = f"plain slice of {SIZE}x{SIZE} pixels from x={column}, y={row} of {width}x{height}"
-        return _filled(window, bad), int(bad.sum()), words
-    window, part = frame.around(corners, image.data)
-    unusable = ~np.isfinite(window)
-    bad = resample_mask(unusable, part, grid) if unusable.any() else np.zeros((SIZE, SIZE), dtype=np.bool_)
-    _check_bad(bad, image)
+        return _filled(window, bad), count, words
+    part, there = frame.around(corners, image.data)
+    unusable = ~np.isfinite(part)
+    count = _count_bad(resample_mask(unusable, there, grid), image) if unusable.any() else 0
     words = (
         f"resampled from pixels of {frame.scales.mean():.4g} to {SIZE}x{SIZE} of {PIXEL_SCALE} arcsec, flux conserved"
     )
-    return resample(_filled(window, unusable), part, grid), int(bad.sum()), words
+    return resample(_filled(part, unusable), there, grid), count, words
 
 
 def _check_inside(image: Image, frame: Frame, corners: NDArray[np.floating]) -> None:
@@ -283,14 +282,15 @@ def _check_inside(image: Image, frame: Frame, corners: NDArray[np.floating]) -> 
         )
 
 
-def _check_bad(bad: NDArray[np.bool_], image: Image) -> None:
-    """Refuse a cutout with too many bad pixels."""
-    worst = max(bad.mean(), bad[_CORE, _CORE].mean())
-    if worst > MAX_BAD_FRACTION:
+def _count_bad(bad: NDArray[np.float64], image: Image) -> int:
+    """Number of bad pixels of a cutout, given by how much of each is bad; too many are refused."""
+    count, core = (int(np.ceil(part.sum())) for part in (bad, bad[_CORE, _CORE]))
+    if max(bad.mean(), bad[_CORE, _CORE].mean()) > MAX_BAD_FRACTION:
         raise BadPixelsError(
-            f"{bad.sum()} of {bad.size} pixels of {image.source} are NaN or masked ({bad[_CORE, _CORE].sum()} of the "
-            f"central 64); at most {MAX_BAD_FRACTION:.0%} of either can be filled. Choose another image or position."
+            f"{count} of {bad.size} pixels of {image.source} are NaN or masked ({core} of the central 64); "
+            f"at most {MAX_BAD_FRACTION:.0%} of either can be filled. Choose another image or position."
         )
+    return count
 
 
 def _filled(window: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64]:

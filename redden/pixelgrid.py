@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io.fits import Header
-from astropy.wcs import WCS, Sip
-from astropy.wcs.utils import pixel_to_pixel
+from astropy.wcs import WCS, NoConvergence, Sip
+from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 from numpy.typing import NDArray
 
 from redden.errors import PixelGridError
@@ -113,11 +113,11 @@ class Grid:
         """Pixels (x, y), from 0, of an image at the middles of `CORNERS`, shape (4, 2)."""
         if frame.wcs is self.parent:
             return CORNERS + np.array(self.start, dtype=np.float64)
-        return np.stack(pixel_to_pixel(self.wcs, frame.wcs, *CORNERS.T), axis=-1)
+        return _pixels_at(frame.wcs, pixel_to_skycoord(*CORNERS.T, self.wcs))
 
     def pixel_in(self, frame: Frame, offset: tuple[float, float]) -> tuple[float, float]:
         """Pixel (x, y), from 0, of an image at an offset from the middle of the grid."""
-        x, y = pixel_to_pixel(self.wcs, frame.wcs, MIDDLE + offset[0], MIDDLE + offset[1])
+        x, y = _pixels_at(frame.wcs, pixel_to_skycoord(MIDDLE + offset[0], MIDDLE + offset[1], self.wcs))
         return float(x), float(y)
 
 
@@ -292,13 +292,26 @@ def _centre(image: Image) -> tuple[float, float]:
 
 
 def _pixel_at(wcs: WCS, position: SkyCoord, source: str) -> tuple[float, float]:
-    """Pixel (x, y), from 0, of a sky position, with all distortions that the WCS has."""
-    x, y = wcs.world_to_pixel(position)
-    # A distortion polynomial may map positions far outside of the image back into it.
-    back = wcs.pixel_to_world(x, y).separation(position).arcsec if np.isfinite([x, y]).all() else np.inf
-    if not back < PIXEL_SCALE / 2:
+    """Pixel (x, y), from 0, of a sky position."""
+    x, y = _pixels_at(wcs, position)
+    if not np.isfinite([x, y]).all():
         raise PixelGridError(f"{position.to_string('decimal')} is not on the sky that {source} shows.")
     return float(x), float(y)
+
+
+def _pixels_at(wcs: WCS, sky: SkyCoord) -> NDArray[np.float64]:
+    """Pixels (x, y), from 0, of sky positions, with all distortions that the WCS has; NaN where there are none."""
+    pixels = np.stack(skycoord_to_pixel(sky, wcs, mode="wcs"), axis=-1)
+    if not wcs.has_distortion or not np.isfinite(pixels).all():
+        return pixels
+    nowhere = np.full_like(pixels, np.nan)
+    try:
+        pixels = np.stack(skycoord_to_pixel(sky, wcs, mode="all"), axis=-1)
+    except NoConvergence:
+        return nowhere
+    # A distortion polynomial may map positions far outside of the image back into it.
+    astray = pixel_to_skycoord(*pixels.T, wcs, mode="all").separation(sky).arcsec > PIXEL_SCALE / 2
+    return nowhere if np.any(astray) else pixels
 
 
 def _told_scale(image: Image, stated: float | None) -> float:

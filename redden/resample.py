@@ -49,8 +49,8 @@ def resample(pixels: NDArray[np.float64], frame: Frame, grid: Grid) -> NDArray[n
     return np.asarray(brightness * grid.pixel_area)
 
 
-def resample_mask(mask: NDArray[np.bool_], frame: Frame, grid: Grid) -> NDArray[np.bool_]:
-    """Pixels of a grid whose middle lies in a masked pixel of an image.
+def resample_mask(mask: NDArray[np.bool_], frame: Frame, grid: Grid) -> NDArray[np.float64]:
+    """How much of every pixel of a grid is covered by masked pixels of an image.
 
     Parameters
     ----------
@@ -60,14 +60,10 @@ def resample_mask(mask: NDArray[np.bool_], frame: Frame, grid: Grid) -> NDArray[
 
     Returns
     -------
-    ndarray of bool, shape (32, 32)
+    ndarray of float64, shape (32, 32)
+        0...1.
     """
-    from reproject import reproject_interp
+    from reproject import reproject_exact
 
     source = (mask.astype(np.float64), frame.wcs)
-    return np.asarray(
-        reproject_interp(
-            source, grid.wcs, shape_out=_SHAPE, order="nearest-neighbor", roundtrip_coords=False, return_footprint=False
-        )
-        > 0.5
-    )
+    return np.asarray(reproject_exact(source, grid.wcs, shape_out=_SHAPE, return_footprint=False))
