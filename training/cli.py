@@ -20,7 +20,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="New directory for the data set.")],
-    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies to simulate; about one in six has an image kept.")],
+    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies to simulate; about one in five is bright enough.")],
     seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal data.")] = 0,
     bands: Annotated[str, typer.Option(help="NIRCam bands, separated by commas.")] = "F277W,F356W,F444W",
     sampling: Annotated[

@@ -205,7 +205,7 @@ def attenuate(light: Array, tau: Array) -> tuple[Array, dict[str, float]]:
     """
     flux = behind_dust(light, tau)
     clear = np.exp(light[:, -2:, 0]).sum(axis=0)
-    a_b, a_v = -2.5 * np.log10(flux[:, -2:].sum(axis=0) / clear)
+    a_b, a_v = -2.5 * np.log10(flux[:, -2:].sum(axis=0) / clear) + 0.0  # 0 without dust, not -0
     e_bv = a_b - a_v
     return flux[:, :-2], {"a_v": a_v, "e_bv": e_bv, "r_v": a_v / e_bv if tau.any() else np.nan}
 
