@@ -12,7 +12,8 @@ from redden.errors import MosaicError, UnitError
 from redden.pixelgrid import SCALE_RANGE
 from redden.units import calibration
 from service.surveys.footprint import coverage, write_outlines
-from service.surveys.mosaic import Geometry, Mosaic
+from service.surveys.geometry import Geometry
+from service.surveys.mosaic import Mosaic
 from service.surveys.survey import Survey
 
 _SKY: Final = float((4 * np.pi * u.sr).to_value(u.arcmin**2))

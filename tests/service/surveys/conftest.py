@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from service.settings import Settings
+from service.surveys.definition import Definition
 from service.surveys.registry import Surveys
 
 SIDE = 1024
@@ -46,6 +47,30 @@ def write_mosaic(file: Path, data: np.ndarray, header: fits.Header, **companions
 def noise(seed: int, side: int = SIDE) -> np.ndarray:
     """An image of noise."""
     return np.random.default_rng(seed).normal(0, 1, (side, side)).astype(np.float32)
+
+
+@pytest.fixture(scope="session", name="make_wcs")
+def _make_wcs() -> Callable[..., fits.Header]:
+    """Make a header."""
+    return make_wcs
+
+
+@pytest.fixture(scope="session", name="write_mosaic")
+def _write_mosaic() -> Callable[..., None]:
+    """Write a mosaic."""
+    return write_mosaic
+
+
+@pytest.fixture(scope="session", name="noise")
+def _noise() -> Callable[..., np.ndarray]:
+    """Make noise."""
+    return noise
+
+
+@pytest.fixture
+def definition() -> Definition:
+    """A survey whose files are of no matter."""
+    return Definition.parse('name = "test"\ntitle = "Test"\n[bands.F277W]\nmosaics = ["a.fits"]', "here")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,98 @@
+"""Where the pixels of a mosaic lie on the sky."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from astropy.coordinates import ICRS, BaseCoordinateFrame, SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
+from numpy.typing import NDArray
+
+from redden.errors import MosaicError
+from redden.units import EXPOSURE_KEYWORDS, ZERO_POINT_KEYWORDS
+
+_UNIT_KEYWORDS: Final = ("BUNIT", "PHOTMJSR", *ZERO_POINT_KEYWORDS, *EXPOSURE_KEYWORDS)
+_WCS_KEYWORD: Final = re.compile(
+    r"WCSAXES|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|"
+    r"[AB]P?_(ORDER|DMAX|\d+_\d+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the pixels of a mosaic lie on the sky."""
+
+    shape: tuple[int, int]
+    """(ny, nx)."""
+    header: fits.Header
+    """The keywords of the WCS and of the unit, which are all that a window needs."""
+    wcs: WCS
+    frame: BaseCoordinateFrame
+    """Frame of the coordinates of `wcs`."""
+    pixel_scale: float
+    """Side of a pixel in arcsec."""
+    outline: NDArray[np.float64]
+    """ICRS right ascension and declination of the corners in degrees, shape (4, 2)."""
+
+    @classmethod
+    def of(cls, image: Any, primary: fits.Header, name: str, unit: str | None, frame: str) -> Self:
+        """The geometry of an image.
+
+        Parameters
+        ----------
+        image : ImageHDU or CompImageHDU
+            The image.
+        primary : Header
+            Primary header of its file, which may tell the unit.
+        name : str
+            What to call it in a message.
+        unit : str, optional
+            Unit in place of that of the header.
+        frame : str
+            Frame of its coordinates, if its WCS does not tell.
+
+        Raises
+        ------
+        MosaicError
+            If it is no image with two axes and a celestial WCS.
+        """
+        if len(image.shape) != 2:
+            raise MosaicError(f"{name} has {len(image.shape)} axes; a mosaic has 2. Name another `hdu`.")
+        header = fits.Header([card for card in image.header.cards if _WCS_KEYWORD.fullmatch(card.keyword)])
+        for key in _UNIT_KEYWORDS:
+            if key in (source := image.header if key in image.header else primary):
+                header[key] = source[key]
+        if unit:
+            header["BUNIT"] = unit
+        if not {"RADESYS", "RADECSYS", "EQUINOX"} & set(header):
+            header["RADESYS"] = frame.upper()
+        try:
+            return cls._placed(image.shape, header)
+        except MosaicError as error:
+            raise MosaicError(f"{name} {error} Name another `hdu`, or correct the file.") from error
+        except Exception as error:  # astropy raises many kinds on a malformed WCS
+            raise MosaicError(f"{name} has a WCS that cannot be used: {error}. Correct the file.") from error
+
+    @classmethod
+    def _placed(cls, shape: tuple[int, int], header: fits.Header) -> Self:
+        wcs = WCS(header, naxis=2)
+        if not wcs.has_celestial:
+            raise MosaicError("has no celestial WCS.")
+        ny, nx = shape
+        corners = wcs.pixel_to_world([-0.5, nx - 0.5, nx - 0.5, -0.5], [-0.5, -0.5, ny - 0.5, ny - 0.5]).icrs
+        outline = np.stack([corners.ra.deg, corners.dec.deg], axis=-1)
+        if not np.isfinite(outline).all():
+            raise MosaicError("has a WCS that puts its corners nowhere on the sky.")
+        scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs)))) * 3600
+        return cls((int(ny), int(nx)), header, wcs, wcs_to_celestial_frame(wcs), scale, outline)
+
+    def pixel(self, position: SkyCoord) -> tuple[float, float]:
+        """The pixel coordinates (x, y), from 0, of a position, with the distortion that the WCS has."""
+        if not isinstance(self.frame, ICRS):
+            position = position.transform_to(self.frame)
+        position = position.spherical
+        x, y = self.wcs.all_world2pix(position.lon.deg, position.lat.deg, 0, ra_dec_order=True)
+        return float(x), float(y)
