@@ -119,7 +119,10 @@ def running_gateway() -> Callable[[Settings], AbstractContextManager[httpx.Clien
 def gateway(models_dir: Path, model_server: str) -> Iterator[httpx.Client]:
     """A client of a gateway before the local model server; there is no queue."""
     settings = Settings(
-        models_dir=models_dir, model_server=model_server, redis_url=f"redis://127.0.0.1:{free_port()}/0"
+        models_dir=models_dir,
+        model_server=model_server,
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+        surveys_dir=models_dir / "no-surveys",
     )
     with run_gateway(settings) as client:
         yield client
