@@ -9,7 +9,6 @@ from astropy import units as u
 from mocpy import MOC
 
 from redden.errors import MosaicError, UnitError
-from redden.pixelgrid import SCALE_RANGE
 from redden.units import calibration
 from service.surveys.footprint import coverage, write_outlines
 from service.surveys.geometry import Geometry
@@ -77,10 +76,6 @@ def _inspect(mosaic: Mosaic) -> Inspection:
         geometry = mosaic.geometry
     except MosaicError as error:
         return Inspection(mosaic.band, mosaic.path, None, "", str(error))
-    low, high = SCALE_RANGE
-    if not low <= geometry.pixel_scale <= high:
-        problem = f"its pixels of {geometry.pixel_scale:.3g} arcsec are not between {low} and {high}."
-        return Inspection(mosaic.band, mosaic.path, geometry, "", problem)
     try:
         unit = calibration(geometry.header, (geometry.pixel_scale * u.arcsec) ** 2).source
     except UnitError as error:

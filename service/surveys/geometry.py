@@ -12,6 +12,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from redden.errors import MosaicError
+from redden.pixelgrid import SCALE_RANGE
 from redden.units import EXPOSURE_KEYWORDS, ZERO_POINT_KEYWORDS
 
 _UNIT_KEYWORDS: Final = ("BUNIT", "PHOTMJSR", *ZERO_POINT_KEYWORDS, *EXPOSURE_KEYWORDS)
@@ -57,7 +58,7 @@ class Geometry:
         Raises
         ------
         MosaicError
-            If it is no image with two axes and a celestial WCS.
+            If it is no image with two axes, a celestial WCS and pixels of a size that can be resampled.
         """
         if len(image.shape) != 2:
             raise MosaicError(f"{name} has {len(image.shape)} axes; a mosaic has 2. Name another `hdu`.")
@@ -87,6 +88,9 @@ class Geometry:
         if not np.isfinite(outline).all():
             raise MosaicError("has a WCS that puts its corners nowhere on the sky.")
         scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs)))) * 3600
+        low, high = SCALE_RANGE
+        if not low <= scale <= high:
+            raise MosaicError(f"has pixels of {scale:.3g} arcsec, which are not between {low} and {high}.")
         return cls((int(ny), int(nx)), header, wcs, wcs_to_celestial_frame(wcs), scale, outline)
 
     def pixel(self, position: SkyCoord) -> tuple[float, float]:

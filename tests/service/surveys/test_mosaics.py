@@ -281,7 +281,7 @@ def test_a_wrong_extension_is_told(hdu, message, survey_of, make_wcs, noise):
 
 
 @pytest.mark.parametrize(
-    "cards", [{"CRVAL2": 123.0}, {"CTYPE1": "RA---XYZ"}, {"CD1_1": 0.0}, {"CDELT1": 0.0}, {"CDELT1": 9}]
+    "cards", [{"CRVAL2": 123.0}, {"CTYPE1": "RA---XYZ"}, {"CD1_1": 0.0}, {"CDELT1": 0.0}, {"CDELT1": 9.0}]
 )
 def test_a_wcs_that_cannot_be_used_is_told(cards, survey_of, make_wcs, noise):
     survey = survey_of(noise(1, 100), make_wcs(side=100, **cards))
