@@ -7,7 +7,6 @@ from typing import Final
 
 import astropy.units as u
 import numpy as np
-from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
 from astropy.coordinates import SkyCoord
 from astropy.io.fits import Header
 from astropy.wcs import WCS
@@ -17,17 +16,15 @@ from redden.answer import Flag
 from redden.bands import BANDS
 from redden.errors import BadPixelsError, BandError, PixelGridError, UnitError
 from redden.fits import Image, Upload, read_images
-from redden.grid import PIXEL_SCALE, PIXEL_SCALE_TOLERANCE, SIZE
+from redden.frame import Frame
+from redden.grid import PIXEL_SCALE
 from redden.modelcard import ModelCard
 from redden.normalise import normalisation
-from redden.pixelgrid import CORNERS, Frame, Grid, grid_around, place, reference, whole_offset
+from redden.pixelgrid import Grid, grid_around, place, reference
 from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre, find_source
-from redden.resample import resample, resample_mask
 from redden.snr import aperture_noise, aperture_snr
 from redden.units import calibration
-
-MAX_BAD_FRACTION: Final = 0.1
-"""Largest fraction of bad pixels, over the cutout and in its central 8x8, that is filled in and not refused."""
+from redden.window import window_of
 
 LOW_SNR: Final = 5.0
 """The paper's selection, and that of the training images."""
@@ -35,8 +32,6 @@ LOW_SNR: Final = 5.0
 _DEPTH_APERTURE: Final = 0.1
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
 """5 sigma depths, AB mag in a circle of 0.1 arcsec radius, outside of which the unit is doubted."""
-_CORE: Final = slice(SIZE // 2 - 4, SIZE // 2 + 4)
-_FILL_KERNEL: Final = Gaussian2DKernel(1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +149,7 @@ def cut(
     layers: list[NDArray[np.float64]] = []
     uncalibrated: dict[str, str] = {}
     for image, frame in zip(images, frames, strict=True):
-        window, bad, cutting = _window(image, frame, grid)
+        window, bad, cutting = window_of(image, frame, grid)
         if np.ptp(window) == 0:
             nothing = f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there."
             raise BadPixelsError(nothing)
@@ -231,7 +226,7 @@ def _centred(
         raise PixelGridError(f"recentre_radius is {radius:g} arcsec; it must be above 0, up to {MAX_RECENTRE_RADIUS}.")
     order = list(BANDS)
     reddest = max(range(len(images)), key=lambda number: order.index(images[number].band))
-    window, _, _ = _window(images[reddest], frames[reddest], grid)
+    window, _, _ = window_of(images[reddest], frames[reddest], grid)
     offset = find_source(window, recentre, radius)
     band = images[reddest].band
     if offset is None:
@@ -240,66 +235,6 @@ def _centred(
     moved = grid_around(base, grid.pixel_in(base, offset))
     words = f"recentred on the {recentre} in {band}, {PIXEL_SCALE * np.hypot(*offset):.3f} arcsec away"
     return moved, [words], []
-
-
-def _window(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64], int, str]:
-    """The 32x32 pixels of an image, the number of bad ones that were filled, and what was done in words."""
-    corners = grid.corners_in(frame)
-    start = whole_offset(corners)
-    _check_inside(image, frame, corners if start is None else start + CORNERS)
-    if start is not None:
-        column, row = start
-        window = image.data[row : row + SIZE, column : column + SIZE]
-        bad = ~np.isfinite(window)
-        count = _count_bad(bad.astype(np.float64), image)
-        height, width = image.data.shape
-        words = f"plain slice of {SIZE}x{SIZE} pixels from x={column}, y={row} of {width}x{height}"
-        return _filled(window, bad), count, words
-    part, there = frame.around(corners, image.data)
-    unusable = ~np.isfinite(part)
-    count = _count_bad(resample_mask(unusable, there, grid), image) if unusable.any() else 0
-    words = (
-        f"resampled from pixels of {frame.scales.mean():.4g} to {SIZE}x{SIZE} of {PIXEL_SCALE} arcsec, flux conserved"
-    )
-    return resample(_filled(part, unusable), there, grid), count, words
-
-
-def _check_inside(image: Image, frame: Frame, corners: NDArray[np.floating]) -> None:
-    """Refuse an image that does not hold all of the cutout, whose corner pixels are given."""
-    height, width = image.data.shape
-    needed = int(np.ceil(SIZE * PIXEL_SCALE / frame.scales.max() - PIXEL_SCALE_TOLERANCE * SIZE))
-    if min(height, width) < needed:
-        raise PixelGridError(
-            f"{image.source} has {width}x{height} pixels of {frame.scales.mean():.4g} arcsec; a cutout needs at least "
-            f"{needed}x{needed}, with the galaxy in the centre. Cut a larger window."
-        )
-    if not np.all((corners > -0.5) & (corners < np.array([width, height]) - 0.5)):
-        x, y = corners.mean(axis=0)
-        raise PixelGridError(
-            f"a cutout of {SIZE * PIXEL_SCALE:g} arcsec at pixel ({x:.1f}, {y:.1f}) does not lie inside "
-            f"{image.source}, which has {width}x{height} pixels. "
-            "Choose a position farther from the edge, or a larger image."
-        )
-
-
-def _count_bad(bad: NDArray[np.float64], image: Image) -> int:
-    """Number of bad pixels of a cutout, given by how much of each is bad; too many are refused."""
-    count, core = (int(np.ceil(part.sum())) for part in (bad, bad[_CORE, _CORE]))
-    if max(bad.mean(), bad[_CORE, _CORE].mean()) > MAX_BAD_FRACTION:
-        raise BadPixelsError(
-            f"{count} of {bad.size} pixels of {image.source} are NaN or masked ({core} of the central 64); "
-            f"at most {MAX_BAD_FRACTION:.0%} of either can be filled. Choose another image or position."
-        )
-    return count
-
-
-def _filled(window: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Interpolate over bad pixels."""
-    if not bad.any():
-        return window
-    sky = np.median(window[~bad])
-    interpolated = interpolate_replace_nans(np.where(bad, np.nan, window), _FILL_KERNEL)
-    return np.asarray(np.nan_to_num(interpolated, nan=sky))
 
 
 def _calibrate(image: Image, frame: Frame, unit: str | None, uncalibrated: dict[str, str]) -> tuple[float, str]:

@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from redden.frame import Frame
 from redden.grid import SIZE
-from redden.pixelgrid import Frame, Grid
+from redden.pixelgrid import Grid
 
 FINER: Final = 0.8
 """Ratio of pixel areas below which the image's pixels count as finer than the grid's."""
