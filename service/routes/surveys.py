@@ -50,7 +50,7 @@ def _served(survey: Survey, models: list[ModelCard]) -> ServedSurvey:
         description=definition.description,
         reference=definition.reference,
         citation=definition.citation,
-        checked=definition.checked,
+        checked=survey.checked,
         bands={
             band: ServedBand(mosaics=len(of_band.mosaics), psf_fwhm=of_band.psf_fwhm)
             for band, of_band in definition.bands.items()

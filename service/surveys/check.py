@@ -62,6 +62,7 @@ def check(survey: Survey) -> Report:
     by_band = dict(_coverages(inspections))
     if all(inspection.geometry for inspection in inspections):
         write_outlines(survey.file, survey.outlines)
+        survey.checked = True
     maps = list(by_band.values())
     shared = maps[0].intersection(*maps[1:]) if len(maps) == len(survey.mosaics) else None
     return Report(

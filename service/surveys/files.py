@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from redden.errors import MosaicError, ReddenError
 from service.surveys.definition import is_remote
-from service.surveys.remote import BlockCache, Remote
+from service.surveys.remote import BlockCache, Remote, missing, short_name
 
 _GZIP: Final = b"\x1f\x8b"
 _SCALING: Final = ("BSCALE", "BZERO", "BLANK")
@@ -51,15 +51,21 @@ class FitsFile:
         except ReddenError:
             raise
         except FileNotFoundError:
-            raise MosaicError(f"there is no {path}. Correct the survey file, or give another location.") from None
+            raise missing(path) from None
         except Exception as error:  # on broken bytes astropy raises nearly any exception there is
-            raise MosaicError(f"{path} is not FITS that can be read: {error}.") from error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise MosaicError(f"{short_name(path)} is not FITS that can be read: {reason}.") from error
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message, which others may read than those who may know where it is."""
+        return short_name(self.path)
 
     def close(self) -> None:
         """Close it."""
         self.hdus.close()
 
-    def image(self, hdu: int | str | None) -> Any:
+    def layer(self, hdu: int | str | None) -> "Layer":
         """The image extension of this name or number, or the first image.
 
         Raises
@@ -70,15 +76,36 @@ class FitsFile:
         try:
             image = self.hdus[hdu] if hdu is not None else next(each for each in self.hdus if _is_image(each))
             if _is_image(image):
-                return image
+                return Layer(self, image)
         except (KeyError, IndexError, StopIteration):
             pass
         listed = ", ".join(f"{index} {each.name}".strip() for index, each in enumerate(self.hdus))
         named = "" if hdu is None else f" {hdu!r}"
-        raise MosaicError(f"{self.path} has no image{named}; its extensions are {listed}.")
+        raise MosaicError(f"{self.name} has no image{named}; its extensions are {listed}.")
 
-    def read(self, image: Any, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """A rectangle of one of the file's images.
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An image of an open file."""
+
+    file: FitsFile
+    hdu: Any
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return f"{self.file.name}[{self.hdu.name}]"
+
+    def prefetch(self, rows: slice, columns: slice) -> None:
+        """Bring what a rectangle of a remote, uncompressed image needs into the cache; any thread may do it."""
+        if self.file.remote is None or isinstance(self.hdu, fits.CompImageHDU):
+            return
+        size = abs(self.hdu.header["BITPIX"]) // 8
+        starts = [self._start + row * self.hdu.shape[1] * size for row in range(rows.start, rows.stop)]
+        self.file.remote.prefetch([(row + columns.start * size, row + columns.stop * size) for row in starts])
+
+    def read(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """A rectangle of it.
 
         Raises
         ------
@@ -86,25 +113,24 @@ class FitsFile:
             If the file is truncated or broken, or cannot be reached.
         """
         try:
-            return np.array(self._pixels(image, rows, columns), dtype=np.float64)
+            return np.array(self._pixels(rows, columns), dtype=np.float64)
         except ReddenError:
             raise
         except Exception as error:  # as above
-            raise MosaicError(f"{self.path} is broken FITS: {error}. Make or download it again.") from error
+            raise MosaicError(f"{self.file.name} is broken FITS: {error}. Make or download it again.") from error
 
-    def _pixels(self, image: Any, rows: slice, columns: slice) -> NDArray[Any]:
-        if isinstance(image, fits.CompImageHDU):
-            return np.asarray(image.section[rows, columns])
-        start, size = image.fileinfo()["datLoc"], abs(image.header["BITPIX"]) // 8
-        if self.remote:
-            width = image.shape[1]
-            row_starts = [start + row * width * size for row in range(rows.start, rows.stop)]
-            self.remote.prefetch([(row + columns.start * size, row + columns.stop * size) for row in row_starts])
-        elif not any(key in image.header for key in _SCALING):
-            dtype = np.dtype(fits.BITPIX2DTYPE[image.header["BITPIX"]]).newbyteorder(">")
+    @property
+    def _start(self) -> int:
+        """Where in the file the pixels begin."""
+        return int(self.hdu.fileinfo()["datLoc"])
+
+    def _pixels(self, rows: slice, columns: slice) -> NDArray[Any]:
+        plain = not isinstance(self.hdu, fits.CompImageHDU) and not any(key in self.hdu.header for key in _SCALING)
+        if plain and self.file.remote is None:
+            dtype = np.dtype(fits.BITPIX2DTYPE[self.hdu.header["BITPIX"]]).newbyteorder(">")
             # Ten times as fast as a section, which reads row by row.
-            return np.asarray(np.memmap(self.path, dtype, "r", start, image.shape)[rows, columns])
-        return np.asarray(image.section[rows, columns])
+            return np.asarray(np.memmap(self.file.path, dtype, "r", self._start, self.hdu.shape)[rows, columns])
+        return np.asarray(self.hdu.section[rows, columns])
 
 
 def _is_image(hdu: Any) -> bool:
@@ -113,6 +139,6 @@ def _is_image(hdu: Any) -> bool:
 
 def _gzipped(path: str) -> MosaicError:
     return MosaicError(
-        f"{path} is gzipped, and cannot be read in parts. Unzip it with `redden survey convert`, "
+        f"{short_name(path)} is gzipped, and cannot be read in parts. Unzip it with `redden survey convert`, "
         "which downloads it first if need be."
     )

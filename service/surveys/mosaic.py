@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion, binary_propagation
 
 from redden.errors import MosaicError
 from service.surveys.definition import Definition, Tile
-from service.surveys.files import FitsFile
+from service.surveys.files import FitsFile, Layer
 from service.surveys.geometry import Geometry
 from service.surveys.remote import BlockCache
 
@@ -26,23 +26,6 @@ MAX_OPEN: Final = 64
 
 _MARGIN: Final = 4
 """Pixels around what is asked for, for interpolation."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """An image of an open file."""
-
-    file: FitsFile
-    image: Any
-
-    @property
-    def name(self) -> str:
-        """What to call it in a message."""
-        return f"{self.file.path}[{self.image.name}]"
-
-    def read(self, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """A rectangle of it."""
-        return self.file.read(self.image, rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +45,13 @@ class _Open:
     """The images of an open mosaic: that of the sky, and the maps that tell where it has data."""
 
     files: ExitStack
-    science: _Layer
-    maps: tuple[_Layer, ...]
+    science: Layer
+    maps: tuple[Layer, ...]
+
+    def prefetch(self, rows: slice, columns: slice) -> None:
+        """Fetch what `read` will need of remote files."""
+        for layer in (self.science, *self.maps):
+            layer.prefetch(rows, columns)
 
     def read(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Pixels, NaN where there is no data: areas of exactly 0, or without a positive error or weight."""
@@ -229,6 +217,9 @@ class Mosaic:
             return None
         data = np.full((2 * half + 1, 2 * half + 1), np.nan)
         with self._lock:
+            opened = self._opened()
+        opened.prefetch(*inside)  # without the lock, so that others can wait for the server at the same time
+        with self._lock:
             data[placed] = self._opened().read(*inside)
         self.others.used(self)
         header = geometry.header.copy()
@@ -258,22 +249,22 @@ class Mosaic:
             with ExitStack() as stack:
                 files: dict[str, FitsFile] = {}
 
-                def image(path: str, hdu: int | str | None) -> _Layer:
+                def image(path: str, hdu: int | str | None) -> Layer:
                     if path not in files:
                         files[path] = FitsFile.open(path, self.survey.storage, self.cache)
                         stack.callback(files[path].close)
-                    return _Layer(files[path], files[path].image(hdu))
+                    return files[path].layer(hdu)
 
                 science = image(self.path, self.tile.hdu)
                 if self._geometry is None:
                     self._geometry = Geometry.of(
-                        science.image, science.file.hdus[0].header, science.name, self.unit, self.survey.frame
+                        science.hdu, science.file.hdus[0].header, science.name, self.unit, self.survey.frame
                     )
                 maps = tuple(
                     image(each.path or self.path, each.hdu) for each in (self.tile.error, self.tile.weight) if each
                 )
                 for layer in maps:
-                    if layer.image.shape != science.image.shape:
+                    if layer.hdu.shape != science.hdu.shape:
                         raise MosaicError(f"{layer.name} is not of the shape of {science.name}.")
                 self._open = _Open(stack.pop_all(), science, maps)
         return self._open

@@ -95,4 +95,4 @@ class Surveys:
         for band, corners in outlines.items():
             for mosaic, outline in zip(mosaics.get(band, ()), corners, strict=False):
                 mosaic.outline = outline
-        return Survey(file, definition, mosaics, self._readers)
+        return Survey(file, definition, mosaics, self._readers, checked=definition.checked or bool(outlines))

@@ -5,6 +5,7 @@ rows are fetched at once, so that a window costs about one round trip and not fi
 """
 
 import io
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from aiohttp import ClientError, ClientResponseError, ClientTimeout
 
 from redden.errors import MosaicAwayError, MosaicError, ReddenError
 
+log = logging.getLogger(__name__)
+
 BLOCK: Final = 16 * 1024
 """Bytes of a block. A window needs a few hundred bytes of a row; the header of a mosaic fills a few blocks."""
 
@@ -26,6 +29,9 @@ TIMEOUT: Final = 20
 """Seconds that a server may stay silent."""
 
 ATTEMPTS: Final = 2
+
+REQUESTS: Final = 16
+"""Requests for parts of a file that are under way at the same time."""
 
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "http": {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)}},
@@ -72,7 +78,7 @@ class BlockCache:
 
 
 class Remote(io.RawIOBase):
-    """A remote file that can be read at any place; not to be used by two threads at once.
+    """A remote file that can be read at any place; by one thread at a time, but for `prefetch`.
 
     Parameters
     ----------
@@ -154,13 +160,17 @@ class Remote(io.RawIOBase):
 
     def _fetch(self, numbers: Sequence[int]) -> dict[int, bytes]:
         """Get blocks from the server and keep them; neighbours are one request, all requests are sent at once."""
+        if not numbers:
+            return {}
         runs = list(_runs(numbers))
         starts = [first * BLOCK for first, _ in runs]
         stops = [min(last * BLOCK, self.size) for _, last in runs]
         blocks: dict[int, bytes] = {}
         for start, stop, data in zip(starts, stops, self._ranges(starts, stops), strict=True):
             if len(data) != stop - start:
-                raise MosaicError(f"{self.path} gave {len(data)} bytes where {stop - start} were asked for.")
+                raise MosaicError(
+                    f"{short_name(self.path)} gave {len(data)} bytes where {stop - start} were asked for."
+                )
             for offset in range(0, stop - start, BLOCK):
                 blocks[(start + offset) // BLOCK] = data[offset : offset + BLOCK]
         for number, block in blocks.items():
@@ -170,7 +180,11 @@ class Remote(io.RawIOBase):
     def _ranges(self, starts: list[int], stops: list[int]) -> list[bytes]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return list(self._files.cat_ranges([self.path] * len(starts), starts, stops, on_error="raise"))
+                return list(
+                    self._files.cat_ranges(
+                        [self.path] * len(starts), starts, stops, batch_size=REQUESTS, on_error="raise"
+                    )
+                )
             except Exception as error:  # as above
                 reason = remote_error(self.path, error)
                 if attempt == ATTEMPTS or not isinstance(reason, MosaicAwayError):
@@ -195,18 +209,30 @@ def remote_error(path: str, error: BaseException) -> ReddenError:
     if isinstance(error, FileNotFoundError) and isinstance(cause, (ClientError, TimeoutError, ConnectionError)):
         error = cause
     status = error.status if isinstance(error, ClientResponseError) else None
+    name = short_name(path)
+    log.warning("%s cannot be read: %r", path, error)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return MosaicError(f"there is no {path}. Correct the survey file, or give another location.")
+        return missing(path)
     if isinstance(error, PermissionError) or status in (401, 403):
-        return MosaicError(f"{path} is not public. Give credentials in the environment, or another location.")
+        return MosaicError(f"{name} is not public. Give credentials in the environment, or another location.")
     if isinstance(error, ImportError):
-        return MosaicError(f"{path} needs a library that is not installed: {error}. For S3: pip install 'redden[s3]'.")
+        return MosaicError(f"{name} needs a library that is not installed: {error}. For S3: pip install 'redden[s3]'.")
     if isinstance(error, ValueError):
         return MosaicError(
-            f"the server of {path} does not give parts of files, which is how windows are read. "
+            f"the server of {name} does not give parts of files, which is how windows are read. "
             "Copy the file to a disk and give that location."
         )
-    return MosaicAwayError(f"{path} cannot be read now: {type(error).__name__} {error}. Try again in a while.")
+    return MosaicAwayError(f"{name} cannot be read now ({type(error).__name__}). Try again in a while.")
+
+
+def missing(path: str) -> MosaicError:
+    """There is no such file."""
+    return MosaicError(f"there is no {short_name(path)}. Correct the survey file, or give another location.")
+
+
+def short_name(path: str) -> str:
+    """The name of a file without where it is, which may be nobody's business or hold a password."""
+    return path.rpartition("/")[2].partition("?")[0]
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ from redden.grid import PIXEL_SCALE, SIZE
 from service.surveys.definition import Definition
 from service.surveys.footprint import coverage
 from service.surveys.mosaic import Mosaic, Window, unit_vectors
+from service.surveys.remote import short_name
 
 CUTOUT_SIZE: Final = SIZE * PIXEL_SCALE
 """Side of a cutout in arcsec."""
@@ -37,12 +38,15 @@ class Survey:
         Its mosaics by band.
     readers : Executor
         Threads that read bands side by side.
+    checked : bool
+        Whether its mosaics have been opened at these addresses, by the author of the file or by a check.
     """
 
     file: Path
     definition: Definition
     mosaics: dict[str, tuple[Mosaic, ...]]
     readers: Executor
+    checked: bool
     _footprint: MOC | None = None
 
     @property
@@ -144,7 +148,7 @@ class Survey:
             return None
         mosaic, window = best
         flags = () if window.covered == 1 else (_incomplete(band, window),)
-        return Image(band, window.data, window.header, f"{self.name}:{Path(mosaic.path).name}", flags)
+        return Image(band, window.data, window.header, f"{self.name}:{short_name(mosaic.path)}", flags)
 
 
 def _incomplete(band: str, window: Window) -> Flag:
