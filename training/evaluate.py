@@ -112,7 +112,7 @@ def _saved_model(directory: Path) -> Predict:
 def table(evaluation: Evaluation) -> Table:
     """The evaluation as a table of figures by quantity."""
     title = f"{evaluation.model} on {evaluation.images} images of {evaluation.galaxies} test galaxies"
-    result = Table(title=f"{title} ({evaluation.data_set})", box=SIMPLE_HEAD)
+    result = Table(title=f"{title} ({evaluation.data_set})", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     result.add_column("figure", no_wrap=True)
     for name in QUANTITIES:
         result.add_column(f"{name}\n\\[{UNITS[name]}]", justify="right", no_wrap=True)

@@ -105,7 +105,7 @@ def _fit_part(part: Part, recipe: Recipe, train: Samples, validation: Samples, s
         shuffle=False,  # the batches shuffle themselves
         validation_data=(validation.pixels, validation.labels(recipe.targets)[:, part.columns]),
         validation_batch_size=BATCH,
-        callbacks=[stop],
+        callbacks=[*part.callbacks, stop],
         verbose=2,
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}

@@ -13,7 +13,6 @@ from training.networks.network import Network, Part
 
 FILTERS = (32, 48, 64)
 DENSE = (64, 64)
-DROPOUT = 0.2
 LEARNING_RATE = 1e-3
 
 NARROWEST = 0.01
@@ -42,21 +41,21 @@ def build(bands: Sequence[str], targets: Sequence[str], labels: NDArray[np.float
     x = pixels
     for filters in FILTERS:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.Flatten()(x)
     for units in DENSE:
         x = layers.Dense(units, activation="relu")(x)
-    x = layers.Dropout(DROPOUT)(x)
     spread = labels.std(axis=0)
     mean = layers.Rescaling(spread.tolist(), labels.mean(axis=0).tolist(), name=MEAN)(layers.Dense(width)(x))
     scale_tril = _scale_tril(x, spread)
     joined = layers.Concatenate()([mean, layers.Flatten()(scale_tril)])
     likelihood = keras.Model(pixels, joined, name="likelihood")
     likelihood.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), negative_log_likelihood, jit_compile=False)
+    slower = keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=3)
     serving = keras.Model(pixels, {MEAN: mean, SCALE_TRIL: scale_tril})
-    return Network(serving, (Part("likelihood", likelihood, slice(0, width)),))
+    return Network(serving, (Part("likelihood", likelihood, slice(0, width), (slower,)),))
 
 
 def _scale_tril(x: keras.KerasTensor, spread: NDArray[np.float32]) -> keras.KerasTensor:

@@ -17,11 +17,14 @@ class Part:
         Compiled model from pixels to what its loss compares with the labels.
     columns : slice
         Columns of the labels that it learns.
+    callbacks : tuple of keras.callbacks.Callback
+        What happens between its epochs, beside early stopping.
     """
 
     name: str
     model: keras.Model
     columns: slice
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
