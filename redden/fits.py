@@ -29,6 +29,9 @@ _COMPANION: Final = re.compile(
 )
 _BAND_OF_PLANE: Final = ("FILTER", "BAND", "EXT", "PLANE", "CHANNEL")
 """Header keywords, followed by the number of the plane from 1, that may name the band of a plane of a cube."""
+_COUNTS: Final = (re.compile(rb"NAXIS *= *(\d{4,20})"), re.compile(rb"TFIELDS *= *(\d{4,20})"))
+"""Cards that say how many others follow, above 999; astropy would look for all of them, however many. Two patterns,
+since only one that starts with a word is searched for quickly."""
 _DO_NOT_USE: Final = 1
 """Bit of a JWST data-quality plane that marks a pixel as not to be used."""
 
@@ -191,6 +194,11 @@ def _open(upload: Upload) -> fits.HDUList:
     data = _unzipped(upload)
     if not data.startswith(b"SIMPLE  ="):
         raise UnreadableFileError(f"{upload.label} is {_what(data)}. Send a FITS image, which starts with SIMPLE.")
+    if count := next((card for pattern in _COUNTS for card in pattern.finditer(data) if card.start() % 80 < 2), None):
+        raise UnreadableFileError(
+            f"{upload.label} is broken FITS: {count[0].decode()}, where the standard allows 999. "
+            "Make or download it again."
+        )
     hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False)
     ends = [info["datLoc"] + info["datSpan"] for hdu in hdus if (info := hdu.fileinfo())]
     # Writers may leave out the padding of the last block, but never data: fileinfo counts the padding.

@@ -90,6 +90,12 @@ def constant_nan(size=64):
     return np.full((size, size), np.nan, np.float32)
 
 
+def axes(data, count):
+    """The file with another number of axes in its header."""
+    place = data.index(b"NAXIS   =")
+    return data[:place] + b"NAXIS   = " + count.rjust(20) + data[place + 30 :]
+
+
 HTML = b"<!doctype html><html><body>Log in</body></html>"
 
 WRONG_FILES = {
@@ -106,6 +112,7 @@ WRONG_FILES = {
     "constant": (lambda image: [image(np.ones((64, 64), "f4"))], {"model": "paper-1band"}, "bad-pixels", "nothing"),
     "8x8": (lambda image: [image(size=8)], {"model": "paper-1band"}, "pixel-grid", "at least 32x32"),
     "other scale": (lambda image: [image(CDELT1=-1e-3, CDELT2=1e-3)], {"model": "paper-1band"}, "pixel-grid", "arcsec"),
+    "absurd axes": (lambda image: [axes(image(), b"99999999999999999999")], {}, "unreadable-file", "allows 999"),
     "far position": (lambda image: [image()], {"model": "paper-1band", "ra": 10, "dec": 0}, "pixel-grid", ""),
     "no unit": (
         lambda image: [image(seed=seed, FILTER=band, BUNIT=None) for seed, band in enumerate(THREE)],
