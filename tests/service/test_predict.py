@@ -215,7 +215,7 @@ def test_a_large_form_is_refused_too(post):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/v1/nosuch", 404), ("GET", "/v1/predict", 405), ("PUT", "/v1/models", 405)]
+    ("method", "path", "status"), [("GET", "/v1/nosuch", 404), ("PUT", "/v1/predict", 405), ("PUT", "/v1/models", 405)]
 )
 def test_the_framework_s_refusals_are_problems_too(gateway: httpx.Client, method, path, status):
     response = gateway.request(method, path)
