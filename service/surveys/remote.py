@@ -33,16 +33,11 @@ ATTEMPTS: Final = 2
 REQUESTS: Final = 16
 """Requests for parts of a file that are under way at the same time."""
 
-_OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "http": {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)}},
-    "s3": {
-        "config_kwargs": {
-            "connect_timeout": TIMEOUT,
-            "read_timeout": TIMEOUT,
-            "retries": {"max_attempts": ATTEMPTS},
-        }
-    },
+_WEB: Final = {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)}}
+_S3: Final = {
+    "config_kwargs": {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"max_attempts": ATTEMPTS}}
 }
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {"http": _WEB, "https": _WEB, "s3": _S3}
 
 
 @dataclass(slots=True)
@@ -195,9 +190,7 @@ class Remote(io.RawIOBase):
 def file_system(path: str, options: dict[str, Any]) -> Any:
     """The fsspec file system of a URL, with time-outs."""
     protocol = path.partition("://")[0]
-    return fsspec.filesystem(
-        protocol, **_OPTIONS[protocol.removesuffix("s") if protocol == "https" else protocol], **options
-    )
+    return fsspec.filesystem(protocol, **{**_OPTIONS[protocol], **options})
 
 
 def remote_error(path: str, error: BaseException) -> ReddenError:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from redden.errors import MosaicAwayError, MosaicError
 from service.processes import free_port
+from service.settings import Settings
 from service.surveys.remote import BLOCK, BlockCache
 
 HERE = SkyCoord(53.1, -27.8, unit="deg")
@@ -128,3 +129,22 @@ def test_the_cache_never_outgrows_its_capacity_and_keeps_what_was_used_last(puts
         kept = [block for other in range(10) if (block := cache.get("file", other)) is not None]
         assert sum(map(len, kept)) <= capacity
         assert (cache.get("file", number) is not None) == (size <= capacity)
+
+
+def test_over_http_a_server_that_is_away_is_unavailable_and_stays_private(
+    running_gateway, models_dir, model_server, tmp_path
+):
+    address = f"http://user:secret@127.0.0.1:{free_port()}/hidden"
+    text = f'name = "far"\ntitle = "Far"\nlocation = "{address}"\n' + BANDS.format(suffix="")
+    (tmp_path / "far.toml").write_text(text, encoding="utf-8")
+    settings = Settings(models_dir=models_dir, model_server=model_server, surveys_dir=tmp_path)
+    with running_gateway(settings) as gateway:
+        place = {"survey": "far", "ra": 53.1, "dec": -27.8, "model": "paper-1band"}
+        for path in ("/v1/predict", "/v1/cutout"):
+            response = gateway.get(path, params=place)
+            assert (response.status_code, response.json()["type"]) == (503, "/problems/mosaic-away")
+            assert response.headers["retry-after"]
+        response = gateway.get("/v1/surveys/far/footprint")
+        assert response.status_code == 503
+        listed = gateway.get("/v1/surveys").text
+        assert not any(word in response.text + listed for word in ("secret", "hidden"))
