@@ -68,8 +68,11 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     tf.config.experimental.enable_op_determinism()
     names = [target.name for target in recipe.targets]
     network = recipe.build(recipe.bands, names, train.labels(recipe.targets))
+    trained_with = _trained_with(recipe, network, seed)
     start = perf_counter()
     history = {part.name: _fit_part(part, recipe, train, validation, seed) for part in network.parts}
+    trained_with["epochs"] = {part: len(epochs["loss"]) for part, epochs in history.items()}
+    trained_with["seconds"] = round(perf_counter() - start)
     card = ModelCard(
         name=name,
         version=1,
@@ -80,7 +83,7 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
         posterior=recipe.posterior,
         interval_scale={},
         trained_on=_trained_on(data_card, samples, seed),
-        trained_with=_trained_with(recipe, network, history, seed) | {"seconds": round(perf_counter() - start)},
+        trained_with=trained_with,
         figures_of_merit={},
         intended_use=INTENDED_USE,
     )
@@ -167,9 +170,7 @@ def _trained_on(data_card: DatasetCard, samples: Samples, seed: int) -> dict[str
     }
 
 
-def _trained_with(
-    recipe: Recipe, network: Network, history: dict[str, dict[str, list[float]]], seed: int
-) -> dict[str, Any]:
+def _trained_with(recipe: Recipe, network: Network, seed: int) -> dict[str, Any]:
     optimizer = network.parts[0].model.optimizer
     return {
         "loss": recipe.loss,
@@ -178,7 +179,6 @@ def _trained_with(
         "early_stopping_patience": recipe.patience,
         "augmentation": "flips and quarter turns",
         "seed": seed,
-        "epochs": {part: len(epochs["loss"]) for part, epochs in history.items()},
         "parameters": network.serving.count_params(),
         "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},
     }
