@@ -68,7 +68,7 @@ class Sight:
         try:
             return await run_sync(self.survey.windows, position, size, bands)
         except OffFootprintError as error:
-            other = await run_sync(self.surveys.covering, position)
+            other = await run_sync(self.surveys.covering, position, self.survey)
             advice = f"Survey {other.name} covers it." if other else "No registered survey is known to cover it."
             raise OffFootprintError(f"{error} {advice}") from error
 

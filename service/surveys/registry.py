@@ -71,18 +71,18 @@ class Surveys:
                 f"{', '.join(self.names) or 'none'}."
             ) from None
 
-    def covering(self, position: SkyCoord) -> Survey | None:
+    def covering(self, position: SkyCoord, besides: Survey | None = None) -> Survey | None:
         """The survey that covers a position, of several the one with a mosaic centred nearest to it; None if none does.
 
-        Surveys whose footprint is not known yet are not asked.
+        Surveys whose footprint is not known yet are not asked, nor is the survey `besides`.
         """
-        known = [survey for survey in self.surveys.values() if survey.footprint_known]
+        known = [survey for survey in self.surveys.values() if survey.footprint_known and survey is not besides]
         covering = [survey for survey in known if survey.footprint.contains_skycoords(position.icrs.reshape(1))[0]]
         return min(covering, key=lambda survey: survey.offset(position), default=None)
 
     def close(self) -> None:
         """Close all mosaics, and end the threads."""
-        self._readers.shutdown()
+        self._readers.shutdown(cancel_futures=True)
         self._open.close()
 
     def _survey(self, file: Path, cache: BlockCache) -> Survey:

@@ -82,6 +82,8 @@ def test_of_several_that_cover_a_position_the_nearest_is_named(make_surveys, poi
     for name in ("south", "north", "far"):
         check(surveys.get(name))
     assert [surveys.covering(arcsec_north(north)).name for north in (1, 9, 40)] == ["south", "north", "far"]
+    assert surveys.covering(arcsec_north(4), besides=surveys.get("south")).name == "north"
+    assert surveys.covering(arcsec_north(-4), besides=surveys.get("south")) is None
     assert surveys.covering(arcsec_north(120)) is None
     assert surveys.covering(SkyCoord(233.1, 27.8, unit="deg")) is None
 
