@@ -127,12 +127,6 @@ class Survey:
         direction = unit_vectors(position.icrs)
         return min(mosaic.offset(direction) for mosaics in self.mosaics.values() for mosaic in mosaics)
 
-    def close(self) -> None:
-        """Close its mosaics; they open again when they are read."""
-        for mosaics in self.mosaics.values():
-            for mosaic in mosaics:
-                mosaic.close()
-
     def _window(self, band: str, position: SkyCoord, size: float) -> Image | None:
         """The window from the tile that has most of it; of those that have all, where it is farthest inside."""
         direction = unit_vectors(position)

@@ -201,7 +201,14 @@ def test_off_the_tiles_and_where_none_is_exposed_there_is_no_data(
     tmp_path, make_surveys, write_mosaic, make_wcs, noise
 ):
     survey = make_surveys(test=tiles(tmp_path, write_mosaic, make_wcs, noise)).get("test")
-    for position in (offset(200, -100), offset(0, 230), offset(2000, 0), SkyCoord(233.1, 27.8, unit="deg")):
+    for position in (
+        offset(200, -100),
+        offset(0, 230),
+        offset(170, 235),
+        offset(-170, 235),
+        offset(2000, 0),
+        SkyCoord(233.1, 27.8, unit="deg"),
+    ):
         with pytest.raises(OffFootprintError, match="survey test has no data at"):
             survey.windows(position)
     with pytest.raises(BandError, match="does not have F444W; it has F277W"):
@@ -251,6 +258,7 @@ def test_stated_units_replace_those_of_the_header_and_primary_keywords_are_kept(
         (b"", "mosaic.fits", "is not FITS"),
         (b"<html>", "mosaic.fits", "is not FITS"),
         (b"SIMPLE  =                    T", "mosaic.fits", "is not FITS|has no image"),
+        (b"\x1f\x8b", "mosaic.fits", "is gzipped, and cannot be read in parts"),
         (b"\x1f\x8b", "mosaic.fits.gz", "cannot be read in parts.*redden survey convert"),
     ],
 )
