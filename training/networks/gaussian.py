@@ -41,7 +41,7 @@ def build(bands: Sequence[str], targets: Sequence[str], labels: NDArray[np.float
     x = pixels
     for filters in FILTERS:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)  # settles within an epoch of a small data set too
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.Flatten()(x)
