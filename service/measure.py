@@ -22,6 +22,7 @@ from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, quantiles
 from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
+from service.angles import Declination, RightAscension, parse_position
 from service.inference.batcher import Batcher
 from service.inference.client import ModelServer, ModelServerTimeoutError
 from service.registry import Registry
@@ -101,26 +102,8 @@ class Parameters(ModelChoice, Centring):
             examples=[0.03],
         ),
     ] = None
-    ra: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=360,
-            allow_inf_nan=False,
-            description="Right ascension of the galaxy in degrees (ICRS); by default the centre of the image is cut.",
-            examples=[53.16],
-        ),
-    ] = None
-    dec: Annotated[
-        float | None,
-        Field(
-            ge=-90,
-            le=90,
-            allow_inf_nan=False,
-            description="Declination in degrees (ICRS), with `ra`.",
-            examples=[-27.78],
-        ),
-    ] = None
+    ra: RightAscension = None
+    dec: Declination = None
 
     @field_validator("bands", mode="after")
     @classmethod
@@ -128,15 +111,22 @@ class Parameters(ModelChoice, Centring):
         return tuple(name.strip() for band in bands for name in band.split(",") if name.strip())
 
     @model_validator(mode="after")
-    def _whole_position(self) -> Self:
-        if (self.ra is None) != (self.dec is None):
-            raise ValueError("ra and dec go together; give both or none")
+    def _on_the_sky(self) -> Self:
+        self._degrees()
         return self
 
     @property
     def position(self) -> SkyCoord | None:
-        """The position to cut at."""
-        return None if self.ra is None else SkyCoord(self.ra * u.deg, self.dec * u.deg)
+        """The position to cut at; by default the centre of the image."""
+        degrees = self._degrees()
+        return None if degrees is None else SkyCoord(*degrees, unit=u.deg)
+
+    def _degrees(self) -> tuple[float, float] | None:
+        if self.ra is not None and self.dec is not None:
+            return parse_position(self.ra, self.dec)
+        if self.ra is not None or self.dec is not None:
+            raise ValueError("ra and dec go together; give both or none")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +209,7 @@ class Measurement:
             if choice.model is not None:
                 raise
             # Never another model without being asked: the user chooses.
-            fitting = [f"model={other.name}" for other in self.registry.newest if _fits(cutout, other)]
+            fitting = [_named(other) for other in self.registry.newest if _fits(cutout, other)]
             advice = f"These models take what was sent: {', '.join(fitting)}." if fitting else "No model takes it."
             raise type(error)(f"{error} {advice}") from error
 
@@ -236,6 +226,11 @@ def _fits(cutout: Cutout, card: ModelCard) -> bool:
     except ReddenError:
         return False
     return True
+
+
+def _named(card: ModelCard) -> str:
+    """A model in an advice: who is told to change to another model should know what it does not give."""
+    return f"model={card.name}" + (" (point estimates)" if card.posterior == "point" else "")
 
 
 def _answer(cutout: Cutout, card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> Answer:

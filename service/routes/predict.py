@@ -28,8 +28,9 @@ async def predict(
 ) -> Answer:
     """Send the images of one galaxy as FITS: one file with all bands, or one file per band.
 
-    Images need at least 32x32 pixels of 0.03 arcsec; the 32x32 around the centre, or around `ra` and `dec`, are
-    measured. Models that compare bands need the pixels' unit, from the header or from `unit`.
+    The 0.96 arcsec around the centre, or around `ra` and `dec`, are measured, and each image must cover them: 32x32
+    pixels of 0.03 arcsec. Pixels of another scale, from 0.01 to 0.1 arcsec, are resampled. Models that compare bands
+    need the pixels' unit, from the header or from `unit`.
 
     ```
     curl -F files=@F277W.fits -F files=@F356W.fits -F files=@F444W.fits http://127.0.0.1:8000/v1/predict

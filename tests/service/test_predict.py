@@ -80,6 +80,16 @@ def test_a_position_is_cut_instead_of_the_centre(post, image):
     assert shifted["snr"]["F277W"] > 2 * centre["snr"]["F277W"]
 
 
+def test_a_position_may_be_sexagesimal(post, image):
+    wide = np.pad(fits.getdata(BytesIO(image())), ((30, 0), (0, 0)), mode="reflect")
+    decimal, sexagesimal = (
+        post(image(wide), model="paper-1band", ra=ra, dec=dec).json()
+        for ra, dec in ((53.15, -27.799875), ("03:32:36", "-27:47:59.55"))
+    )
+    assert "y=46" in sexagesimal["provenance"]["pixels"][0]
+    assert sexagesimal["quantities"] == decimal["quantities"]
+
+
 def table():
     stream = BytesIO()
     Table({"flux": [1.0, 2.0]}).write(stream, format="fits")
@@ -137,7 +147,7 @@ def test_wrong_files_are_a_422_that_says_what_to_do(post, image, case):
 
 def test_bands_that_do_not_fit_the_default_model_name_the_models_that_take_them(post, image):
     detail = post(image()).json()["detail"]
-    assert "model=paper-1band" in detail
+    assert "model=paper-1band (point estimates)" in detail
     assert "paper-3band" not in detail
     assert "No model takes it" in post(image(FILTER="F115W")).json()["detail"]
 
@@ -149,10 +159,10 @@ def test_bands_that_do_not_fit_the_default_model_name_the_models_that_take_them(
         ({"version": 9}, 404, "no version 9"),
         ({"version": 0}, 422, "version: "),
         ({"ra": 53.1}, 422, "ra and dec go together"),
-        ({"ra": 400, "dec": 0}, 422, "ra: "),
-        ({"ra": "12h", "dec": 0}, 422, "ra: "),
-        ({"ra": "nan", "dec": 0}, 422, "ra: "),
-        ({"ra": 10, "dec": -91}, 422, "dec: "),
+        ({"ra": 400, "dec": 0}, 422, "between 0 and 360"),
+        ({"ra": "noon", "dec": 0}, 422, "ra 'noon' cannot be read; give degrees"),
+        ({"ra": "nan", "dec": 0}, 422, "ra 'nan' is not finite"),
+        ({"ra": 10, "dec": -91}, 422, "between -90 and 90"),
         ({"pixel_scale": 0}, 422, "pixel_scale: "),
         ({"modell": "paper-1band"}, 422, "modell: "),
     ],
