@@ -55,12 +55,12 @@ def serve(
 
         redden serve --port 8080 --models ~/models
     """
-    from service.embedded import Embedded, running, stay, stopped_by_sigterm
+    from service.embedded import Embedded, running, stay, stopped_by_signals
 
     data_dir = data_dir or Path(typer.get_app_dir("redden")) / str(port)
     embedded = Embedded(host, port, models.resolve(), data_dir.resolve())
     with (
-        stopped_by_sigterm(),
+        stopped_by_signals(),
         console.status("Starting redden") as status,
         running(embedded, lambda what: status.update(f"Waiting for {what}")) as children,
     ):

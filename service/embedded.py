@@ -101,15 +101,19 @@ def stay(children: Children) -> None:
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C within the block: the block is left in order, and the program goes on after it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def stopped_by_signals() -> Iterator[None]:
+    """Leave the block in order on SIGTERM or Ctrl-C; the program goes on after it.
+
+    Both are set here, since a shell that starts a program in the background makes it ignore Ctrl-C.
+    """
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def redis_binary() -> Path:
