@@ -6,6 +6,7 @@ tile-compressed.
 
 import gzip
 import io
+import math
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,13 +21,23 @@ from redden.answer import Flag
 from redden.bands import BANDS, find_bands, known_band
 from redden.errors import BadPixelsError, BandError, PixelGridError, ReddenError, UnreadableFileError
 
-MAX_BYTES: Final = 256 * 2**20
-"""Most bytes that a compressed file or image may unfold to."""
+MAX_UNZIPPED: Final = 64 * 2**20
+"""Most bytes that the gzipped files of one call may unfold to, together."""
+
+MAX_PIXELS: Final = 16 * 2**20
+"""Most pixels of the images of one call, together; they take 8 bytes each."""
+
+MAX_HDUS: Final = 64
+"""Most header-data units of a file: seven bands with eight companions each."""
 
 _COMPANION: Final = re.compile(
     r"(?:^|_)(?P<role>ERR|ERROR|RMS|SIGMA|STD|NOISE|WHT|WEIGHT|WEIGHTS|IVAR|VAR|VAR_\w+|DQ|MASK|BADPIX|"
     r"CON|CTX|SEG|SEGMAP|PSF|MODEL|EXP|AREA)$"
 )
+_WEIGHTS: Final = frozenset({"ERR", "ERROR", "RMS", "SIGMA", "STD", "WHT", "WEIGHT", "WEIGHTS", "IVAR"})
+"""Companions that are positive where a pixel is good."""
+_MASKS: Final = _WEIGHTS | {"DQ", "MASK", "BADPIX"}
+"""Companions that tell which pixels are bad."""
 _BAND_OF_PLANE: Final = ("FILTER", "BAND", "EXT", "PLANE", "CHANNEL")
 """Header keywords, followed by the number of the plane from 1, that may name the band of a plane of a cube."""
 _COUNTS: Final = (re.compile(rb"NAXIS *= *(\d{4,20})"), re.compile(rb"TFIELDS *= *(\d{4,20})"))
@@ -67,6 +78,14 @@ class Image:
     """What the user should know of where the pixels come from."""
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What the files of one call may still unfold to; a few kB of zeros, compressed, are gigabytes."""
+
+    unzipped: int = MAX_UNZIPPED
+    pixels: int = MAX_PIXELS
+
+
 def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -> list[Image]:
     """All science images of the uploaded files, in order.
 
@@ -91,13 +110,14 @@ def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -
     UnreadableFileError
         If a file is not FITS, truncated, or without an image.
     PixelGridError
-        If an image is larger than is read in one piece.
+        If the files hold more than is read at once: `MAX_UNZIPPED`, `MAX_PIXELS`, `MAX_HDUS`.
     BandError
         If a band is unknown, cannot be told, is contradictory, or is given twice.
     BadPixelsError
         If pixels are complex or otherwise no numbers.
     """
-    planes = [plane for upload in uploads for plane in _planes(upload)]
+    budget = _Budget()
+    planes = [plane for upload in uploads for plane in _planes(upload, budget)]
     if bands is None:
         named = [(plane, _told_band(plane)) for plane in planes]
     elif len(bands) == len(planes):
@@ -148,12 +168,13 @@ def _told_band(plane: _Plane) -> str:
     return told[0][0]
 
 
-def _planes(upload: Upload) -> list[_Plane]:
+def _planes(upload: Upload, budget: _Budget) -> list[_Plane]:
     """The science images of one file."""
     try:
-        with _open(upload) as hdus:
-            images = [hdu for hdu in hdus if hdu.is_image and _size(hdu, upload) > 0]
+        with _open(upload, budget) as hdus:
+            images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2 and math.prod(hdu.shape) > 0]
             science = [hdu for hdu in images if not _role(hdu)]
+            _charge(budget, [hdu for hdu in images if _role(hdu) in {"", *_MASKS}], upload)
             if not science:
                 tables = any(not hdu.is_image for hdu in hdus)
                 raise UnreadableFileError(
@@ -190,8 +211,8 @@ def _planes_of(hdu: Any, upload: Upload, hdus: fits.HDUList, *, alone: bool) -> 
         )
 
 
-def _open(upload: Upload) -> fits.HDUList:
-    data = _unzipped(upload)
+def _open(upload: Upload, budget: _Budget) -> fits.HDUList:
+    data = _unzipped(upload, budget)
     if not data.startswith(b"SIMPLE  ="):
         raise UnreadableFileError(f"{upload.label} is {_what(data)}. Send a FITS image, which starts with SIMPLE.")
     if count := next((card for pattern in _COUNTS for card in pattern.finditer(data) if card.start() % 80 < 2), None):
@@ -199,7 +220,13 @@ def _open(upload: Upload) -> fits.HDUList:
             f"{upload.label} is broken FITS: {count[0].decode()}, where the standard allows 999. "
             "Make or download it again."
         )
-    hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False)
+    hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True)
+    for number, _ in enumerate(hdus, start=1):  # which reads one header after the other
+        if number > MAX_HDUS:
+            raise PixelGridError(
+                f"{upload.label} has more than {MAX_HDUS} header-data units. "
+                "Send the images of one galaxy, with one extension per band."
+            )
     ends = [info["datLoc"] + info["datSpan"] for hdu in hdus if (info := hdu.fileinfo())]
     # Writers may leave out the padding of the last block, but never data: fileinfo counts the padding.
     if max(ends) - len(data) >= 2880:
@@ -210,16 +237,19 @@ def _open(upload: Upload) -> fits.HDUList:
     return hdus
 
 
-def _unzipped(upload: Upload) -> bytes:
+def _unzipped(upload: Upload, budget: _Budget) -> bytes:
     if not upload.data.startswith(b"\x1f\x8b"):
         return upload.data
     try:
         with gzip.open(io.BytesIO(upload.data)) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(budget.unzipped + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableFileError(f"{upload.label} is broken gzip: {error}. Make or download it again.") from error
-    if len(data) > MAX_BYTES:
-        raise PixelGridError(f"{upload.label} unzips to more than {MAX_BYTES >> 20} MiB. Send a cutout of the galaxy.")
+    budget.unzipped -= len(data)
+    if budget.unzipped < 0:
+        raise PixelGridError(
+            f"with {upload.label}, the files unzip to more than {MAX_UNZIPPED >> 20} MiB. Send cutouts of the galaxy."
+        )
     return data
 
 
@@ -238,15 +268,15 @@ def _what(data: bytes) -> str:
     return "not FITS"
 
 
-def _size(hdu: Any, upload: Upload) -> int:
-    """Pixels of an image, refused when they would not fit; compressed images unfold only afterwards."""
-    pixels = int(np.prod([int(side) for side in hdu.shape])) if hdu.shape else 0
-    if pixels * 8 > MAX_BYTES:
+def _charge(budget: _Budget, images: Sequence[Any], upload: Upload) -> None:
+    """Refuse images that would not fit, by their headers; compressed ones unfold only when their pixels are read."""
+    budget.pixels -= sum(math.prod(hdu.shape) for hdu in images)
+    if budget.pixels < 0:
+        largest = max((hdu.shape for hdu in images), key=math.prod)
         raise PixelGridError(
-            f"{upload.label} holds an image of {'x'.join(str(side) for side in hdu.shape)} pixels. "
-            "Send a cutout of the galaxy, at most a few hundred pixels a side."
+            f"with {upload.label}, whose largest image has {'x'.join(str(side) for side in largest)} pixels, the "
+            f"images have more than {MAX_PIXELS:,} pixels. Send cutouts of the galaxy, a few hundred pixels a side."
         )
-    return pixels if len(hdu.shape) >= 2 else 0
 
 
 def _role(hdu: Any) -> str:
@@ -270,7 +300,7 @@ def _mask(data: NDArray[np.float64], hdu: Any, hdus: fits.HDUList, *, alone: boo
         if not role or not same or companion.shape != hdu.shape:
             continue
         values = _pixels(companion, companion.name)
-        if role in {"ERR", "ERROR", "RMS", "SIGMA", "STD", "WHT", "WEIGHT", "WEIGHTS", "IVAR"}:
+        if role in _WEIGHTS:
             data[~(np.isfinite(values) & (values > 0))] = np.nan
         elif role == "DQ":
             data[(values.astype(np.int64) & _DO_NOT_USE) > 0] = np.nan

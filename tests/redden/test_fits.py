@@ -7,6 +7,7 @@ from astropy.io import fits
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from redden.bands import BANDS
 from redden.errors import BandError, PixelGridError, ReddenError, UnreadableFileError
 from redden.fits import Upload, read_images
 from tests.redden.conftest import as_bytes, blob, tan_header
@@ -154,14 +155,46 @@ def test_a_spectrum_and_a_hypercube_are_refused(image_file: ImageFile) -> None:
 
 
 def test_bombs_are_refused_before_they_unfold() -> None:
-    with pytest.raises(PixelGridError, match="unzips to more than"):
-        bands_of(Upload("f277w.fits.gz", gzip.compress(bytes(257 * 2**20), compresslevel=9)))
+    zipped = Upload("f277w.fits.gz", gzip.compress(bytes(65 * 2**20), compresslevel=9))
+    with pytest.raises(PixelGridError, match="unzip to more than 64 MiB"):
+        bands_of(zipped)
     compressed = fits.CompImageHDU(np.zeros((64, 64), dtype=np.float32), name="F277W")
     honest = as_bytes([fits.PrimaryHDU(), compressed])
     bomb = honest.replace(b"ZNAXIS1 =                   64", b"ZNAXIS1 =               999999")
     assert bomb != honest
     with pytest.raises(PixelGridError, match="999999 pixels|x999999"):
         bands_of(Upload(None, bomb))
+
+
+def test_images_that_fit_one_by_one_must_fit_together() -> None:
+    large = np.zeros((3000, 3000), dtype=np.uint8)
+    one_file = as_bytes([fits.PrimaryHDU(), *(extension(band, large) for band in THREE)])
+    with pytest.raises(PixelGridError, match="3000x3000 pixels, the images have more than"):
+        bands_of(Upload("galaxy.fits.gz", gzip.compress(one_file, compresslevel=1)))
+    files = [Upload(f"{band}.fits", as_bytes([fits.PrimaryHDU(large)])) for band in THREE]
+    assert bands_of(files[0]) == ["F277W"]
+    with pytest.raises(PixelGridError, match=r"with F356W\.fits"):
+        bands_of(*files)
+
+
+def test_gzipped_files_that_unzip_one_by_one_must_unzip_together(image_file: ImageFile) -> None:
+    padded = [gzip.compress(image_file(FILTER=band) + bytes(30 * 2**20), compresslevel=1) for band in THREE]
+    assert bands_of(Upload("a.fits.gz", padded[0]), Upload("b.fits.gz", padded[1])) == ["F277W", "F356W"]
+    with pytest.raises(PixelGridError, match=r"with c\.fits\.gz, the files unzip to more than 64 MiB"):
+        bands_of(*(Upload(f"{name}.fits.gz", data) for name, data in zip("abc", padded, strict=True)))
+
+
+def test_a_file_of_very_many_extensions_is_refused() -> None:
+    empty = as_bytes([fits.PrimaryHDU(), fits.ImageHDU()])
+    many = empty + empty[2880:] * 2998
+    with pytest.raises(PixelGridError, match="more than 64 header-data units"):
+        bands_of(Upload("f277w.fits.gz", gzip.compress(many, compresslevel=1)))
+
+
+def test_seven_bands_of_512_pixels_with_their_errors_are_read() -> None:
+    data, error = np.ones((512, 512), dtype=np.float32), np.full((512, 512), 0.1, dtype=np.float32)
+    pairs = [extension(name, part) for band in BANDS for name, part in ((band, data), (f"{band}_ERR", error))]
+    assert bands_of(Upload("galaxy.fits", as_bytes([fits.PrimaryHDU(), *pairs]))) == list(BANDS)
 
 
 def test_broken_compression_is_refused() -> None:
