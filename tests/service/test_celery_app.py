@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from time import monotonic, sleep
 
 import pytest
 from pydantic import RedisDsn
@@ -27,22 +28,58 @@ def queue(tmp_path):
         app.close()
 
 
-def worker_of(children):
-    children.start("worker", (sys.executable, "-m", "service", "worker"))
+# `redden worker` with a task that can be caught in the act, and with less patience for lost tasks than in service.
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from service.cli import commands
+from service.jobs.celery_app import app
+
+app.conf.broker_transport_options |= {"visibility_timeout": 3}
+
+@app.task(name="test.wait")
+def wait(folder: str) -> int:
+    (Path(folder) / "begun").write_text(str(os.getpid()))
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.05)
+    return os.getpid()
+
+commands(["worker"])
+"""
 
 
-def test_a_task_goes_through_the_queue_and_survives_the_death_of_its_worker(queue):
+def start_worker(children):
+    children.start("worker", (sys.executable, "-c", WORKER))
+    return children._children[-1].process
+
+
+def eventually(condition):
+    deadline = monotonic() + 60
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.05)
+
+
+def test_a_task_goes_through_the_queue(queue):
     app, children = queue
-    worker_of(children)
-    result = app.send_task("redden.ping")
-    assert result.get(timeout=30) == "pong"
+    children.start("worker", (sys.executable, "-m", "service", "worker"))
+    assert app.send_task("redden.ping").get(timeout=60) == "pong"
 
-    worker = children._children[-1].process
-    os.killpg(worker.pid, signal.SIGKILL)
+
+def test_a_task_survives_the_death_of_its_worker(queue, tmp_path):
+    app, children = queue
+    worker = start_worker(children)
+    result = app.send_task("test.wait", [str(tmp_path)])
+    begun = tmp_path / "begun"
+    eventually(lambda: begun.exists() and begun.read_text())
+    os.killpg(worker.pid, signal.SIGKILL)  # with the process of its pool that is in the task
     worker.wait()
-    later = app.send_task("redden.ping")
-    worker_of(children)
-    assert later.get(timeout=30) == "pong"
+    assert not result.ready()
+
+    first = int(begun.read_text())
+    (tmp_path / "go").touch()
+    start_worker(children)
+    assert result.get(timeout=60) != first
 
 
 def test_nothing_is_lost_and_nothing_is_unpickled():
