@@ -34,6 +34,7 @@ LABEL org.opencontainers.image.title="redden" \
 ENV PATH=/opt/redden/bin:$PATH \
     HOME=/tmp \
     REDDEN_MODELS_DIR=/app/models \
+    REDDEN_SURVEYS_DIR=/app/surveys \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1

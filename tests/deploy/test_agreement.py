@@ -144,10 +144,22 @@ def test_the_models_are_where_everybody_looks(
     settings = _settings(image["environment"], monkeypatch)
     assert str(settings.models_dir) == image["models"]
     for name in OURS:
-        assert compose["services"][name]["volumes"] == [f"./models:{settings.models_dir}:ro"]
+        assert f"./models:{settings.models_dir}:ro" in compose["services"][name]["volumes"]
     (copy,) = pods["model-server"]["spec"]["initContainers"]
     assert copy["image"] == pods["gateway"]["spec"]["containers"][0]["image"]
     assert copy["command"] == ["cp", "-r", f"{settings.models_dir}/.", copy["volumeMounts"][0]["mountPath"]]
+
+
+def test_the_registered_surveys_outlive_the_containers(
+    image: dict[str, Any], compose: dict[str, Any], pods: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surveys_dir = _settings(image["environment"], monkeypatch).surveys_dir
+    for name in OURS:
+        assert f"./surveys:{surveys_dir}:ro" in compose["services"][name]["volumes"]
+        (volume,) = (volume for volume in pods[name]["spec"]["volumes"] if volume["name"] == "surveys")
+        assert volume["configMap"] == {"name": "surveys", "optional": True}
+        mount = {"name": "surveys", "mountPath": str(surveys_dir), "readOnly": True}
+        assert mount in pods[name]["spec"]["containers"][0]["volumeMounts"]
 
 
 def test_both_model_servers_are_started_and_asked_alike(compose: dict[str, Any], pods: dict[str, Any]) -> None:
