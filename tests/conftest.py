@@ -10,13 +10,15 @@ from hypothesis import settings
 settings.register_profile("redden", deadline=None)
 settings.load_profile("redden")
 
+# Real images are not part of the project. REDDEN_REAL_IMAGES names their folder: `jwst/NAME_BAND.fits` cutouts and
+# `psf/starstack_BAND.fits`; by default it is looked for beside the checkout.
 _BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
+def real_images() -> Path:
     """Folder of real JWST images that are not part of the project; tests that need it are skipped without it."""
-    folder = Path(os.environ.get("REDDEN_SHARED_DATA", _BESIDE_THE_CHECKOUT))
+    folder = Path(os.environ.get("REDDEN_REAL_IMAGES", _BESIDE_THE_CHECKOUT))
     if not (folder / "jwst").is_dir():
-        pytest.skip("no folder of real images: set REDDEN_SHARED_DATA")
+        pytest.skip("no folder of real images: set REDDEN_REAL_IMAGES")
     return folder

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -24,14 +26,36 @@ class Serve:
     url: str
     greeting: str
 
-    def descendants(self) -> set[int]:
-        """Process ids of all its children and theirs."""
-        listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        parents = dict(tuple(map(int, line.split())) for line in listing.splitlines())
+    def descendants(self) -> dict[int, str]:
+        """Command lines of all its children and theirs, by process id."""
+        there = processes()
         found = {self.process.pid}
-        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        while more := {pid for pid, process in there.items() if process.parent in found} - found:
             found |= more
-        return found - {self.process.pid}
+        return {pid: there[pid].command for pid in found - {self.process.pid}}
+
+
+class Listed(NamedTuple):
+    """A process of this machine."""
+
+    state: str
+    """One letter; Z has ended and waits for its parent."""
+    parent: int
+    command: str
+
+
+def processes() -> dict[int, Listed]:
+    """All processes by id, from Linux's ``/proc``, which needs no program."""
+    if sys.platform != "linux":
+        pytest.skip("processes are listed from Linux's /proc")
+    listed = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            # "pid (name) state parent ...", where the name may hold spaces and parentheses
+            state, parent, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            listed[int(folder.name)] = Listed(state, int(parent), command)
+    return listed
 
 
 def redden(*arguments: str | Path) -> tuple[str, ...]:
@@ -58,9 +82,7 @@ def start(data_dir: Path) -> Serve:
 
 def alive(pids: set[int]) -> set[int]:
     """Those of the processes that still run."""
-    listing = subprocess.run(["ps", "-e", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
-    running = {int(line.split()[0]) for line in listing.splitlines() if not line.split()[1].startswith("Z")}
-    return pids & running
+    return {pid for pid, process in processes().items() if pid in pids and process.state != "Z"}
 
 
 @pytest.fixture
@@ -119,7 +141,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def real_galaxies(shared_data: Path) -> dict[str, Sequence[Path]]:
+def real_galaxies(real_images: Path) -> dict[str, Sequence[Path]]:
     """The files of real galaxies, by name."""
     names = ("JOF_36", "JOF_370", "JOF_531")
-    return {name: sorted((shared_data / "jwst").glob(f"{name}_F*.fits")) for name in names}
+    return {name: sorted((real_images / "jwst").glob(f"{name}_F*.fits")) for name in names}

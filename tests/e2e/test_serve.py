@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from time import monotonic, sleep
 
@@ -33,23 +32,18 @@ def test_stopping_it_leaves_no_process(serve, survivors, stopping):
     serve.process.send_signal(stopping)
     serve.process.communicate(timeout=30)
     assert serve.process.returncode == (-signal.SIGKILL if stopping is signal.SIGKILL else 0)
-    assert survivors(started) == set()
+    assert survivors(set(started)) == set()
 
 
 def test_when_one_part_dies_all_stop_and_it_is_named(serve, survivors):
     started = serve.descendants()
-    listening = subprocess.run(["ps", "-e", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    (model_server,) = (
-        int(line.split()[0])
-        for line in listening.splitlines()
-        if "service model-server" in line and int(line.split()[0]) in started
-    )
+    (model_server,) = (pid for pid, command in started.items() if "service model-server" in command)
     os.kill(model_server, signal.SIGKILL)
     output, _ = serve.process.communicate(timeout=30)
     assert serve.process.returncode == 1
     assert "the model-server stopped with status -9" in output
     assert "listening on" in output, "the end of its log is shown"
-    assert survivors(started) == set()
+    assert survivors(set(started)) == set()
 
 
 def test_a_port_in_use_is_said_plainly(run, tmp_path):

@@ -192,8 +192,8 @@ def test_the_hash_is_that_of_the_bytes(image_file: ImageFile) -> None:
 
 
 @pytest.mark.parametrize("galaxy", ["JOF_36", "JOF_370", "JOF_531", "NGDEEP2_645"])
-def test_real_galaxies_are_read(shared_data: Path, galaxy: str) -> None:
-    paths = sorted((shared_data / "jwst").glob(f"{galaxy}_*.fits"))
+def test_real_galaxies_are_read(real_images: Path, galaxy: str) -> None:
+    paths = sorted((real_images / "jwst").glob(f"{galaxy}_*.fits"))
     cutout = read_cutout([Upload(path.name, path.read_bytes()) for path in paths])
     assert cutout.bands == THREE
     assert not cutout.uncalibrated
@@ -201,6 +201,6 @@ def test_real_galaxies_are_read(shared_data: Path, galaxy: str) -> None:
     assert min(cutout.snr.values()) > 20
 
 
-def test_the_wrong_unit_in_real_headers_is_noticed(shared_data: Path) -> None:
-    path = shared_data / "jwst" / "JOF_531_F277W.fits"
+def test_the_wrong_unit_in_real_headers_is_noticed(real_images: Path) -> None:
+    path = real_images / "jwst" / "JOF_531_F277W.fits"
     assert flags(read_cutout([Upload(path.name, path.read_bytes())], unit="MJy/sr")) == ["unit_doubtful"]

@@ -131,9 +131,9 @@ def test_bad_pixels_are_filled_before_resampling(scale: float) -> None:
 @pytest.mark.parametrize("galaxy", ["JOF_36", "JOF_370", "JOF_531", "NGDEEP2_645"])
 @pytest.mark.parametrize(("scale", "angle"), [(0.02, 0), (0.03, 30), (0.04, 30), (0.063, 0)])
 def test_a_resampled_copy_of_a_real_galaxy(
-    shared_data: Path, predict: Predict, galaxy: str, scale: float, angle: float
+    real_images: Path, predict: Predict, galaxy: str, scale: float, angle: float
 ) -> None:
-    paths = sorted((shared_data / "jwst").glob(f"{galaxy}_*.fits"))
+    paths = sorted((real_images / "jwst").glob(f"{galaxy}_*.fits"))
     originals = read_images([Upload(path.name, path.read_bytes()) for path in paths])
     for image in originals:
         image.data[~np.isfinite(image.data)] = 0

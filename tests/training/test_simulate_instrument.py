@@ -43,10 +43,10 @@ def test_the_psf_has_the_width_of_stars_in_mosaics() -> None:
     np.testing.assert_allclose(width, [4.1, 5.0, 5.2], atol=0.25)
 
 
-def test_the_psf_has_the_encircled_energy_of_star_stacks(shared_data: Path) -> None:
+def test_the_psf_has_the_encircled_energy_of_star_stacks(real_images: Path) -> None:
     pictures = star(LONG, PIXEL_SCALE / 2, PIXEL_SCALE / 2, size=48)
     for i, band in enumerate(LONG):
-        stack = fits.getdata(shared_data / "psf" / f"starstack_{band}.fits").astype(np.float64)
+        stack = fits.getdata(real_images / "psf" / f"starstack_{band}.fits").astype(np.float64)
         for radius in (2, 3, 4, 5, 8, 10):
             # The model ends where 0.965 of the stack's light is in.
             measured = encircled(stack, 66, radius) / stack.sum() / 0.965
