@@ -146,7 +146,8 @@ def cut(
     frames = place(images, pixel_scale, position)
     where = "the centre of the image" if position is None else position.to_string("decimal", precision=6)
     grid, history, flags = _centred(images, frames, recentre, recentre_radius)
-    layers: list[NDArray[np.float64]] = []
+    windows: list[NDArray[np.float64]] = []
+    factors: list[float] = []
     uncalibrated: dict[str, str] = {}
     for image, frame in zip(images, frames, strict=True):
         window, bad, cutting = window_of(image, frame, grid)
@@ -155,19 +156,20 @@ def cut(
             raise BadPixelsError(nothing)
         factor, calibrating = _calibrate(image, frame, unit, uncalibrated)
         filling = f"{bad} bad pixels were interpolated" if bad else ""
-        layers.append(window * factor)
+        windows.append(window)
+        factors.append(factor)
         steps = (f"{image.band}: {image.source}", f"{cutting}, around {where}", filling, calibrating)
         history.append("; ".join(step for step in steps if step))
         flags += image.flags
         if filling:
             flags.append(Flag(code="pixels_filled", message=f"{image.band}: {filling}."))
-    pixels = np.stack(layers, axis=-1)
+    pixels, single = _calibrated(windows, factors)
     names = tuple(image.band for image in images)
     snr = {band: float(value) for band, value in zip(names, aperture_snr(pixels), strict=True)}
     flags += _low_snr(snr) + _implausible_depth(names, pixels, uncalibrated)
     return Cutout(
         bands=names,
-        pixels=pixels.astype(np.float32),
+        pixels=single,
         uncalibrated=uncalibrated,
         snr=snr,
         flags=tuple(flags),
@@ -247,6 +249,22 @@ def _calibrate(image: Image, frame: Frame, unit: str | None, uncalibrated: dict[
         uncalibrated[image.band] = str(error)
         return 1.0, "no usable flux unit, numbers kept as they are"
     return found.factor, f"{found.source}: times {found.factor:.6g} to nJy per pixel"
+
+
+def _calibrated(
+    windows: Sequence[NDArray[np.float64]], factors: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """All bands times their factors, in double and in single precision."""
+    with np.errstate(over="ignore"):  # what overflows is refused right below
+        pixels = np.stack(windows, axis=-1) * np.array(factors)
+        single = pixels.astype(np.float32)
+    if not np.isfinite(single).all():
+        brightest = max(float(np.abs(window).max()) for window in windows)
+        raise BadPixelsError(
+            f"pixels of up to {brightest:.3g} in the file are too large for 32-bit numbers in nJy. Correct the image "
+            "or its unit."
+        )
+    return pixels, single
 
 
 def _low_snr(snr: dict[str, float]) -> list[Flag]:

@@ -232,9 +232,11 @@ def _told_scale(image: Image, stated: float | None) -> float:
     told = next((image.header[key] for key in SCALE_KEYWORDS if key in image.header), stated)
     try:
         scale = float(told)  # type: ignore[arg-type]  # None is caught, as is a keyword that is no number
+        if not 0 < scale < np.inf:
+            raise ValueError(scale)
     except (TypeError, ValueError):
         raise PixelGridError(
-            f"{image.source} does not tell its pixel scale: it has neither a celestial WCS nor a number in "
+            f"{image.source} does not tell its pixel scale: it has neither a celestial WCS nor a positive number in "
             f"{' or '.join(SCALE_KEYWORDS)}. Add one, or state it in arcsec with `pixel_scale`."
         ) from None
     return scale

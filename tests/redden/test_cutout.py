@@ -92,6 +92,14 @@ def test_without_unit_only_models_that_compare_bands_refuse(image_file: ImageFil
         read_cutout(three(image_file), unit="parsec")
 
 
+def test_pixels_beyond_single_precision_are_refused(image_file: ImageFile) -> None:
+    huge = Upload("f277w.fits", image_file(blob().astype(np.float64) * 1e200))
+    with pytest.raises(BadPixelsError, match=r"e\+201 in the file are too large"):
+        read_cutout([huge])
+    with pytest.raises(BadPixelsError, match="too large"):
+        read_cutout([Upload("f277w.fits", image_file())], unit="1e290 Jy")
+
+
 def test_an_implausible_unit_is_doubted(image_file: ImageFile) -> None:
     assert flags(read_cutout(three(image_file), unit="Jy")) == ["unit_doubtful"]
 
@@ -118,6 +126,9 @@ def test_an_unknown_pixel_scale_must_be_stated(image_file: ImageFile) -> None:
     assert "resampled from pixels of 0.06" in read_cutout([bare], pixel_scale=0.06).history[0]
     with pytest.raises(PixelGridError, match="no celestial WCS"):
         read_cutout([bare], pixel_scale=0.03, position=SkyCoord(RA, DEC, unit="deg"))
+    for nonsense in (-0.03, 0.0, "wide"):
+        with pytest.raises(PixelGridError, match="nor a positive number in PIXSCALE"):
+            read_cutout([Upload("f277w.fits", image_file(scale=None, PIXSCALE=nonsense))])
     keyword = read_cutout([Upload("f277w.fits", image_file(scale=None, PIXSCALE=0.03))])
     assert np.array_equal(keyword.pixels, cutout.pixels)
 
