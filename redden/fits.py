@@ -30,14 +30,11 @@ MAX_PIXELS: Final = 16 * 2**20
 MAX_HDUS: Final = 64
 """Most header-data units of a file: seven bands with eight companions each."""
 
-_COMPANION: Final = re.compile(
-    r"(?:^|_)(?P<role>ERR|ERROR|RMS|SIGMA|STD|NOISE|WHT|WEIGHT|WEIGHTS|IVAR|VAR|VAR_\w+|DQ|MASK|BADPIX|"
-    r"CON|CTX|SEG|SEGMAP|PSF|MODEL|EXP|AREA)$"
-)
 _WEIGHTS: Final = frozenset({"ERR", "ERROR", "RMS", "SIGMA", "STD", "WHT", "WEIGHT", "WEIGHTS", "IVAR"})
 """Companions that are positive where a pixel is good."""
 _MASKS: Final = _WEIGHTS | {"DQ", "MASK", "BADPIX"}
 """Companions that tell which pixels are bad."""
+_COMPANIONS: Final = _MASKS | {"NOISE", "VAR", "CON", "CTX", "SEG", "SEGMAP", "PSF", "MODEL", "EXP", "AREA"}
 _BAND_OF_PLANE: Final = ("FILTER", "BAND", "EXT", "PLANE", "CHANNEL")
 """Header keywords, followed by the number of the plane from 1, that may name the band of a plane of a cube."""
 _COUNTS: Final = (re.compile(rb"NAXIS *= *(\d{4,20})"), re.compile(rb"TFIELDS *= *(\d{4,20})"))
@@ -181,20 +178,22 @@ def _planes(upload: Upload, budget: _Budget) -> list[_Plane]:
                     f"{upload.label} holds {'a table but no image' if tables else 'no image'}. "
                     "Send FITS images, one per band, or a file with an image extension per band."
                 )
-            return [plane for hdu in science for plane in _planes_of(hdu, upload, hdus, alone=len(science) == 1)]
+            return [plane for hdu in science for plane in _planes_of(hdu, upload, hdus, science)]
     except ReddenError:
         raise
     except Exception as error:  # on broken bytes astropy raises nearly any exception there is
         raise UnreadableFileError(f"{upload.label} is broken FITS: {error}. Make or download it again.") from error
 
 
-def _planes_of(hdu: Any, upload: Upload, hdus: fits.HDUList, *, alone: bool) -> Iterator[_Plane]:
+def _planes_of(hdu: Any, upload: Upload, hdus: fits.HDUList, science: Sequence[Any]) -> Iterator[_Plane]:
+    alone = len(science) == 1
     source = f"{upload.label}[{hdu.name or hdus.index_of(hdu)}]"
     header = hdu.header.copy()
     header.extend(hdus[0].header, unique=True)
     data = _pixels(hdu, source)
-    if alone or find_bands(hdu.name):
-        _mask(data, hdu, hdus, alone=alone)
+    _mask(
+        data, [other for other in hdus if other.is_image and other.shape == hdu.shape and _belongs(other, hdu, science)]
+    )
     data = data.reshape([side for side in data.shape[:-2] if side > 1] + list(data.shape[-2:]))
     own = header if alone else hdu.header
     fallback = upload.name or "" if alone else ""
@@ -280,9 +279,30 @@ def _charge(budget: _Budget, images: Sequence[Any], upload: Upload) -> None:
 
 
 def _role(hdu: Any) -> str:
-    """What an extension is beside the science image: ``ERR``, ``WHT``, ``DQ`` ...; empty for a science image."""
-    match = _COMPANION.search(hdu.name.upper())
-    return match["role"] if match else ""
+    """What an extension is beside the science image: ``ERR``, ``WHT``, ``DQ`` ...; empty for a science image.
+
+    The word stands at the end of the name, or at its start (``ERR_F277W``); some begin the names of science images too
+    (``PSF_MATCHED``), so that there only masks are looked for.
+    """
+    words = [word for word in re.split(r"[_\- ]+", hdu.name.upper()) if not find_bands(word)] or [""]
+    if "VAR" in words:
+        return "VAR"
+    return words[-1] if words[-1] in _COMPANIONS else words[0] if words[0] in _MASKS else ""
+
+
+def _own_band(hdu: Any) -> list[str]:
+    """The band that an extension names itself, as `_told_band` tells it."""
+    hints = (find_bands(str(hint)) for hint in (hdu.header.get("PUPIL"), hdu.header.get("FILTER"), hdu.name))
+    return next((found for found in hints if found), [])
+
+
+def _belongs(companion: Any, hdu: Any, science: Sequence[Any]) -> bool:
+    """Whether a companion is that of this science image: the only one of its band, or else of that and its EXTVER."""
+    band = _own_band(companion)
+    kin = [other for other in science if not band or _own_band(other) in ([], band)]
+    if len(kin) > 1:
+        kin = [other for other in kin if other.ver == companion.ver]
+    return len(kin) == 1 and kin[0] is hdu
 
 
 def _pixels(hdu: Any, source: str) -> NDArray[np.float64]:
@@ -292,17 +312,16 @@ def _pixels(hdu: Any, source: str) -> NDArray[np.float64]:
     return np.array(data, dtype=np.float64)
 
 
-def _mask(data: NDArray[np.float64], hdu: Any, hdus: fits.HDUList, *, alone: bool) -> None:
+def _mask(data: NDArray[np.float64], companions: Sequence[Any]) -> None:
     """Set to NaN, in place, the pixels that the companions of a science image call bad."""
-    for companion in hdus:
-        role = _role(companion) if companion.is_image else ""
-        same = alone or find_bands(companion.name) == find_bands(hdu.name)
-        if not role or not same or companion.shape != hdu.shape:
+    for companion in companions:
+        role = _role(companion)
+        if role not in _MASKS:
             continue
         values = _pixels(companion, companion.name)
         if role in _WEIGHTS:
             data[~(np.isfinite(values) & (values > 0))] = np.nan
         elif role == "DQ":
             data[(values.astype(np.int64) & _DO_NOT_USE) > 0] = np.nan
-        elif role in {"MASK", "BADPIX"}:
+        else:
             data[values != 0] = np.nan

@@ -1,5 +1,6 @@
 import gzip
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,32 @@ def test_companions_belong_to_their_own_band() -> None:
     data = as_bytes([fits.PrimaryHDU(), extension("F277W"), extension("F356W"), extension("F356W_ERR", error)])
     images = read_images([Upload(None, data)])
     assert [int(np.isnan(image.data).sum()) for image in images] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["F356W_ERR", "ERR_F356W", "F356W-ERR", "err f356w", "F356W_WHT", "WHT-F356W"])
+def test_the_role_stands_at_either_end_of_the_name(name: str) -> None:
+    weight = np.ones((64, 64))
+    weight[5, 6] = 0
+    data = as_bytes([fits.PrimaryHDU(), extension("F277W"), extension("F356W"), extension(name, weight)])
+    assert [int(np.isnan(image.data).sum()) for image in read_images([Upload(None, data)])] == [0, 1]
+
+
+@pytest.mark.parametrize("told", ["EXTVER", "FILTER"])
+def test_pairs_of_image_and_error_are_told_apart(told: str) -> None:
+    hdus: list[object] = [fits.PrimaryHDU()]
+    for number, band in enumerate(THREE, start=1):
+        error = np.ones((64, 64))
+        error[0, :number] = 0
+        own: dict[str, Any] = {"FILTER": band} if told == "FILTER" else {"EXTVER": number}
+        hdus += [extension("SCI", FILTER=band, EXTVER=own.get("EXTVER", 1)), extension("ERR", error, **own)]
+    images = read_images([Upload(None, as_bytes(hdus))])
+    assert [int(np.isnan(image.data).sum()) for image in images] == [1, 2, 3]
+
+
+def test_an_image_matched_to_a_psf_is_no_psf() -> None:
+    data = as_bytes([fits.PrimaryHDU(), extension("PSF_MATCHED_F277W"), extension("PSF_F277W"), extension("F277W_CON")])
+    image = read_images([Upload(None, data)])[0]
+    assert image.source == "the uploaded file[PSF_MATCHED_F277W]"
 
 
 def test_a_band_given_twice_is_refused(image_file: ImageFile) -> None:
