@@ -107,7 +107,8 @@ def a_v_from_beta(beta: ArrayLike, curve: str) -> NDArray[np.float64]:
     ValueError
         If the curve is unknown.
     """
-    return np.asarray(a_1600_from_beta(beta) * R_V[curve] / _curve(curve)(1600 * u.AA))
+    k_1600 = _curve(curve)(1600 * u.AA)
+    return np.asarray(a_1600_from_beta(beta) * R_V[curve] / k_1600)
 
 
 def _curve(name: str) -> Curve:

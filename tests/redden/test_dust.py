@@ -48,5 +48,7 @@ def test_a_v_from_beta_agrees_with_the_law(beta: float, curve: str) -> None:
 def test_what_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="'LMC'; known are MW, SMC, Calzetti"):
         attenuation(V, 1.0, "LMC")
+    with pytest.raises(ValueError, match="'LMC'; known are MW, SMC, Calzetti"):
+        a_v_from_beta(-1.0, "LMC")
     with pytest.raises(ValueError, match=r"0\.12 to 2\.2"):
         attenuation(3 * u.um, 1.0, "Calzetti")
