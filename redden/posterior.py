@@ -44,10 +44,10 @@ def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> di
     Raises
     ------
     ModelCardError
-        If the outputs do not have the shapes that the card promises.
+        If the outputs are not those that the card promises: missing, of another shape, or not finite.
     """
     width = len(card.targets)
-    mean = np.asarray(outputs[MEAN], dtype=np.float64)
+    mean = _output(card, outputs, MEAN)
     if mean.ndim != 2 or mean.shape[1] != width:
         raise ModelCardError(f"model {card.name} answered {MEAN} of shape {mean.shape}; its card has {width} targets.")
     scale_tril = _scale_tril(card, outputs, len(mean))
@@ -63,13 +63,25 @@ def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> di
     return {name: answer[name] for name in QUANTITIES}
 
 
+def _output(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], name: str) -> NDArray[np.float64]:
+    if name not in outputs:
+        raise ModelCardError(
+            f"model {card.name} answered {', '.join(outputs) or 'nothing'}; its card, with a {card.posterior} "
+            f"posterior, promises {name}. Correct the card, or export the model again."
+        )
+    values = np.asarray(outputs[name], dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ModelCardError(f"model {card.name} answered {name} with numbers that are not finite. Export it again.")
+    return values
+
+
 def _scale_tril(
     card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], galaxies: int
 ) -> NDArray[np.float64] | None:
     if card.posterior == "point":
         return None
     width = len(card.targets)
-    scale_tril = np.asarray(outputs[SCALE_TRIL], dtype=np.float64)
+    scale_tril = _output(card, outputs, SCALE_TRIL)
     if scale_tril.shape != (galaxies, width, width):
         raise ModelCardError(
             f"model {card.name} answered {SCALE_TRIL} of shape {scale_tril.shape}; its card has {width} targets."

@@ -70,3 +70,19 @@ def test_shapes_that_the_card_does_not_promise_are_refused() -> None:
         quantiles(point_card(), {"mean": np.zeros((2, 2), dtype=np.float32)})
     with pytest.raises(ModelCardError, match="scale_tril of shape"):
         quantiles(card(), {"mean": np.zeros((2, 3), np.float32), "scale_tril": np.zeros((1, 3, 3), np.float32)})
+
+
+def test_missing_outputs_are_refused() -> None:
+    with pytest.raises(ModelCardError, match="answered scale_tril; its card, with a point posterior, promises mean"):
+        quantiles(point_card(), {"scale_tril": np.zeros((2, 3, 3), np.float32)})
+    with pytest.raises(ModelCardError, match="answered mean; its card, with a gaussian posterior, promises scale_tril"):
+        quantiles(card(), {"mean": np.zeros((2, 3), np.float32)})
+
+
+@pytest.mark.parametrize("name", ["mean", "scale_tril"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_are_refused(name: str, number: float) -> None:
+    found = outputs(2)
+    found[name].flat[-1] = number
+    with pytest.raises(ModelCardError, match=f"{name} with numbers that are not finite"):
+        quantiles(card(), found)
