@@ -3,7 +3,6 @@
 from typing import Final, Literal
 
 import numpy as np
-from astropy.convolution import Gaussian2DKernel, convolve
 from numpy.typing import NDArray
 
 from redden.grid import PIXEL_SCALE, SIZE
@@ -20,7 +19,6 @@ MAX_RECENTRE_RADIUS: Final = 0.48
 DETECTION: Final = 3.0
 """Height of the peak above the sky, in standard deviations of the smoothed image, from which there is a source."""
 
-_SMOOTHING: Final = Gaussian2DKernel(1.0)
 _MIDDLE: Final = (SIZE - 1) / 2
 _MAD_TO_SIGMA: Final = 1.4826
 _MAX_STEPS: Final = 30
@@ -50,7 +48,10 @@ def find_source(pixels: NDArray[np.float64], what: Recentre, radius: float) -> t
     (float, float) or None
         Pixels along x and y; None if no source stands out within the radius.
     """
-    smooth = convolve(pixels, _SMOOTHING, boundary="extend")
+    # Imported here, so that the client, which only needs the names above, starts quickly.
+    from astropy.convolution import Gaussian2DKernel, convolve
+
+    smooth = convolve(pixels, Gaussian2DKernel(1.0), boundary="extend")
     sky = np.median(smooth[_OUTSKIRTS])
     noise = _MAD_TO_SIGMA * np.median(np.abs(smooth[_OUTSKIRTS] - sky))
     light = smooth - sky

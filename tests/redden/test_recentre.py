@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -89,3 +92,8 @@ def test_images_without_wcs_move_too() -> None:
         if key != "BUNIT":
             del bare.header[key]
     assert brightest(cut([bare], "", pixel_scale=0.04, recentre="centroid")) == pytest.approx((0, 0), abs=1.1)
+
+
+def test_the_client_starts_without_astropy() -> None:
+    code = "import sys, redden.client; sys.exit('astropy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
