@@ -48,7 +48,10 @@ class RefusedError(ReddenError):
     """
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(problem["detail"])
+        # All members are optional, and a proxy on the way may know other ones.
+        super().__init__(
+            problem.get("detail") or problem.get("title") or f"the request was refused with status {status}."
+        )
         self.status = status
         self.problem = problem
 
@@ -208,7 +211,7 @@ class Client:
             with self._http.stream(method, path, **content) as response:
                 if response.headers.get("content-type") == "application/problem+json":
                     response.read()
-                    raise RefusedError(response.status_code, response.json())
+                    raise RefusedError(response.status_code, _problem(response))
                 if not response.is_success:
                     raise NoServiceError(
                         f"{self._http.base_url} answered {response.status_code} {response.reason_phrase}; "
@@ -222,6 +225,15 @@ class Client:
                 f"no redden service answers at {self._http.base_url} ({error}). "
                 "Start one with `redden serve`, or give its address."
             ) from error
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    """The problem details in a response; none if it holds something else."""
+    try:
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
 
 
 def _stated(**parameters: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from redden import __version__
 from service.dependencies import lifespan
 from service.errors import Problem, add_error_handlers
 from service.routes import health, models, pages, positions, predict, surveys
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 DESCRIPTION = """\
 Measures the dust in a distant galaxy from its JWST/NIRCam images: A_V, E(B-V), R_V and the specific star-formation
@@ -28,7 +28,7 @@ Problems come as `application/problem+json` (RFC 9457) whose `detail` says what 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway as an ASGI application; ``settings`` come from the environment unless given."""
-    settings = settings or Settings()
+    settings = settings or read_settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     app = FastAPIOffline(
         redoc_url=None,

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from redden.client import DEFAULT_URL, Choice, Client
 from redden.errors import ReddenError
-from service.settings import Settings
+from service.settings import read_settings
 from service.surveys.cli import commands as surveys
 
 commands = typer.Typer(
@@ -31,18 +31,26 @@ commands = typer.Typer(
 )
 commands.add_typer(surveys, name="survey")
 console = Console()
-DEFAULTS = Settings()
 
 ServerOption = Annotated[str, typer.Option("--server", help="Address of the service.", envvar="REDDEN_SERVER")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
-ModelsOption = Annotated[Path, typer.Option("--models", help="Directory of the models, with its models.config.")]
+ModelsOption = Annotated[
+    Path,
+    typer.Option(
+        "--models",
+        help="Directory of the models, with its models.config.",
+        default_factory=lambda: read_settings().models_dir,
+        show_default="REDDEN_MODELS_DIR, or models",
+    ),
+]
 
 
 @commands.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    models: ModelsOption = DEFAULTS.models_dir,
+    *,
+    models: ModelsOption,
     data_dir: Annotated[
         Path | None, typer.Option(help="Directory for jobs and logs; by default one per port in your home.")
     ] = None,
@@ -57,6 +65,7 @@ def serve(
     """
     from service.embedded import Embedded, running, stay, stopped_by_signals
 
+    read_settings()  # which the parts read too: what is wrong is said here
     data_dir = data_dir or Path(typer.get_app_dir("redden")) / str(port)
     embedded = Embedded(host, port, models.resolve(), data_dir.resolve())
     with (
@@ -86,8 +95,15 @@ API documentation: {url}/docs
 
 @commands.command("model-server")
 def model_server(
-    address: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = DEFAULTS.model_server,
-    models: ModelsOption = DEFAULTS.models_dir,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT to listen on.",
+            default_factory=lambda: read_settings().model_server,
+            show_default="REDDEN_MODEL_SERVER, or 127.0.0.1:8500",
+        ),
+    ],
+    models: ModelsOption,
 ) -> None:
     """Serve SavedModels over TensorFlow Serving's gRPC protocol, without tensorflow.
 
@@ -200,7 +216,7 @@ def openapi(file: Annotated[Path, typer.Argument(help="File to write.")] = Path(
     """
     from service.app import create_app
 
-    file.write_text(json.dumps(create_app(DEFAULTS).openapi(), indent=2) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(create_app().openapi(), indent=2) + "\n", encoding="utf-8")
 
 
 def app() -> None:

@@ -3,9 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, RedisDsn
+import pydantic_settings
+from pydantic import Field, RedisDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from typer import get_app_dir
+
+from redden.errors import ReddenError
+
+
+class SettingsError(ReddenError):
+    """An environment variable of redden holds what it must not."""
 
 
 class Settings(BaseSettings):
@@ -42,3 +49,20 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
     """Threshold of the log, such as ``WARNING``."""
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises
+    ------
+    SettingsError
+        If an environment variable is wrong; the message names it, but not its value, which may hold a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"REDDEN_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
+        raise SettingsError(f"{wrong}. Correct the environment.") from None
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError(f"{error}; lists are JSON, such as REDDEN_CORS_ORIGINS='[\"*\"]'.") from None

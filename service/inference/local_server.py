@@ -27,7 +27,7 @@ from service.inference.protocol import (
     PredictResponse,
     SignatureDefMap,
 )
-from service.inference.servables import Model, Servable, ServingError, braced, load_models
+from service.inference.servables import Model, Servable, ServingError, StartError, braced, load_models
 from service.inference.tensors import decode, encode
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def make_server(services: ModelServices, address: str) -> grpc.Server:
 
     Raises
     ------
-    RuntimeError
+    StartError
         If the address cannot be bound.
     """
     server = grpc.server(
@@ -165,7 +165,12 @@ def make_server(services: ModelServices, address: str) -> grpc.Server:
             ),
         )
     )
-    server.add_insecure_port(address)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise StartError(
+            f"cannot listen on {address}. Stop what uses the port, or give another address: --address HOST:PORT"
+        ) from None
     return server
 
 

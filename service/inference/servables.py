@@ -12,6 +12,7 @@ import openvino
 from google.protobuf import text_format
 from numpy.typing import NDArray
 
+from redden.errors import ReddenError
 from redden.signature import SIGNATURE
 from service.inference.protocol import ModelServerConfig, SavedModel
 
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 
 CONTAINER_MODELS: Final = PurePosixPath("/models")
 """Where ``models.config`` finds the models inside TensorFlow Serving's container."""
+
+
+class StartError(ReddenError):
+    """The model server cannot start with what it was given."""
 
 
 class ServingError(Exception):
@@ -111,14 +116,28 @@ def load_models(config: Path, models_dir: Path) -> dict[str, Model]:
     -------
     dict of str to Model
         By name.
+
+    Raises
+    ------
+    StartError
+        If ``config`` cannot be understood, or has a model outside ``/models``.
     """
     openvino_core = openvino.Core()
-    settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
+    try:
+        settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
+    except text_format.ParseError as error:
+        raise StartError(f"{config} is no model configuration of TensorFlow Serving: {error}") from None
     return {entry.name: _load_model(openvino_core, entry, models_dir) for entry in settings.model_config_list.config}
 
 
 def _load_model(core: openvino.Core, entry: Any, models_dir: Path) -> Model:
-    base = models_dir / PurePosixPath(entry.base_path).relative_to(CONTAINER_MODELS)
+    path = PurePosixPath(entry.base_path)
+    if not path.is_relative_to(CONTAINER_MODELS):
+        raise StartError(
+            f'models.config has base_path "{path}" for {entry.name}; it must be inside {CONTAINER_MODELS}, '
+            f"which stands for {models_dir}."
+        )
+    base = models_dir / path.relative_to(CONTAINER_MODELS)
     model = Model(labels=dict(entry.version_labels))
     for version in _served_versions(entry.model_version_policy, base):
         try:

@@ -4,7 +4,7 @@ from typing import Final
 
 from celery import Celery
 
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 VISIBILITY_TIMEOUT: Final = 600
 """Seconds after which an unfinished task counts as lost. Tasks are chunks of work that take far less."""
@@ -34,7 +34,7 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-app = make_celery(Settings())
+app = make_celery(read_settings())
 
 
 @app.task(name="redden.ping")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from redden.errors import SurveyError, UnknownSurveyError
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.surveys.definition import SHIPPED_DIR, Definition, is_remote, read_text, with_location
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add(
     if not file.is_file():
         shipped = ", ".join(sorted(path.stem for path in SHIPPED_DIR.glob("*.toml")))
         raise UnknownSurveyError(f"there is no file {file.name}. Give a survey file, or one of {shipped}.")
-    settings = Settings()
+    settings = read_settings()
     registered = _register(file, location, settings)
     console.print(f"Registered {registered.name} in {settings.surveys_dir}.")
     console.print(f"Next: [bold]redden survey check {registered.name}[/], then restart the service.")
@@ -93,7 +93,7 @@ def remove(name: NameArgument) -> None:
     """
     from service.surveys.footprint import outlines_file
 
-    settings = Settings()
+    settings = read_settings()
     with _surveys() as surveys:
         file = surveys.get(name).file
     if file.parent != settings.surveys_dir:
@@ -134,7 +134,7 @@ def convert(
                 copy_unzipped(path, target, definition.storage, partial(progress.advance, task))
             progress.update(task, total=1, completed=1)
     if to:
-        _register(file, str(directory), Settings())
+        _register(file, str(directory), read_settings())
     console.print(f"{len(wanted)} files are in {directory}. Next: [bold]redden survey check {name}[/]")
 
 
@@ -161,7 +161,7 @@ def _survey_file(name: str) -> Path:
 def _surveys() -> Iterator["Surveys"]:
     from service.surveys.registry import Surveys
 
-    surveys = Surveys.read(Settings())
+    surveys = Surveys.read(read_settings())
     try:
         yield surveys
     finally:

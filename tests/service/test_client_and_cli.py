@@ -1,6 +1,8 @@
 """The Python client and the command line against a real gateway."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -67,6 +69,32 @@ def test_a_stranger_at_the_address_is_said_plainly(paths):
     server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"detail": "Too many requests."}', "Too many requests."),
+        (b'{"title": "Forbidden"}', "Forbidden"),
+        (b"{}", "status 403"),
+        (b"[1]", "status 403"),
+        (b"<html>", "status 403"),
+    ],
+)
+def test_a_refusal_by_a_proxy_is_said_as_well_as_can_be(body, message):
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(403)
+            self.send_header("Content-Type", "application/problem+json")
+            self.end_headers()
+            self.wfile.write(body)
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client, pytest.raises(RefusedError, match=message):
+            client.models()
+        thread.join()
+
+
 def test_predict_prints_a_table(url, paths):
     result = run("predict", *paths, "--server", url)
     assert result.exit_code == 0, result.output
@@ -97,9 +125,52 @@ def test_help_teaches_by_example(command):
     assert f"redden {command}" in result.output.split("Example")[1]
 
 
-def test_a_mistake_is_a_message_and_not_a_traceback(url, paths):
-    command = (sys.executable, "-m", "service", "predict", str(paths[0]), "--server", url)
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+def error_of(*arguments, **environment):
+    """The error message of a command that fails, as one line."""
+    command = (sys.executable, "-m", "service", *map(str, arguments))
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     assert result.returncode == 1
-    assert "paper-1band" in result.stderr
     assert "Traceback" not in result.stderr
+    return " ".join(result.stderr.partition("Error:")[2].split())
+
+
+def test_a_mistake_is_a_message_and_not_a_traceback(url, paths):
+    assert "paper-1band" in error_of("predict", paths[0], "--server", url)
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("model-server",), ("worker",), ("survey", "list"), ("openapi", "/no")]
+)
+def test_a_wrong_setting_is_named_and_its_value_is_kept_secret(command):
+    message = error_of(*command, REDDEN_REDIS_URL="http://:secret@127.0.0.1")
+    assert message.startswith("REDDEN_REDIS_URL: ")
+    assert "secret" not in message
+
+
+def test_a_list_that_is_not_json_is_told_the_right_form():
+    assert "REDDEN_CORS_ORIGINS='[\"*\"]'" in error_of("worker", REDDEN_CORS_ORIGINS="example.org")
+
+
+def test_a_wrong_setting_does_not_matter_to_who_only_asks(url, monkeypatch):
+    monkeypatch.setenv("REDDEN_MAX_UPLOAD_BYTES", "-1")
+    assert run("models", "--server", url).exit_code == 0
+
+
+def test_a_model_server_s_taken_port_is_said_plainly(tmp_path):
+    (tmp_path / "models.config").write_text("model_config_list {}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        message = error_of("model-server", "--models", tmp_path, "--address", address)
+    assert message.startswith(f"cannot listen on {address}.")
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ('model_config_list { config { name: "m" base_path: "/elsewhere/m" } }', "must be inside /models"),
+        ("model_config_list [", "is no model configuration"),
+    ],
+)
+def test_a_wrong_models_config_is_said_plainly(tmp_path, config, hint):
+    (tmp_path / "models.config").write_text(config)
+    assert hint in error_of("model-server", "--models", tmp_path, "--address", f"127.0.0.1:{free_port()}")
