@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redden.errors import BadPixelsError, ModelCardError
+from redden.snr import sky_level
 
 Pixels = NDArray[np.float32]
 
@@ -41,10 +42,11 @@ def each_band(pixels: Pixels) -> Pixels:
 
 
 def joint(pixels: Pixels) -> Pixels:
-    """Divide all bands by one scale, their common root mean square, and compress with asinh: colour is kept.
+    """Subtract the sky, divide all bands by their common root mean square, and compress with asinh: colour is kept.
 
-    The arithmetic is asinh(x / rms), where rms runs over all pixels of all bands of one galaxy. Bands must share a
-    unit of flux density per pixel; which one does not matter.
+    The arithmetic is asinh(y / rms(y)) with y = x - sky, where the sky is each image's own (`redden.snr.sky_level`) and
+    the root mean square runs over all pixels of all bands of one galaxy. Bands must share a unit of flux density per
+    pixel; which one does not matter, and neither does a constant background.
 
     Parameters
     ----------
@@ -58,12 +60,13 @@ def joint(pixels: Pixels) -> Pixels:
     Raises
     ------
     BadPixelsError
-        If all pixels are zero.
+        If all images of a galaxy are constant.
     """
-    rms = np.sqrt(np.mean(np.square(pixels, dtype=np.float64), axis=(-3, -2, -1), keepdims=True))
+    clean = pixels - sky_level(pixels)[..., None, None, :]
+    rms = np.sqrt(np.mean(np.square(clean), axis=(-3, -2, -1), keepdims=True))
     if not np.all(rms > 0):
         raise BadPixelsError(_FLAT)
-    return np.asarray(np.arcsinh(pixels / rms), dtype=np.float32)
+    return np.asarray(np.arcsinh(clean / rms), dtype=np.float32)
 
 
 NORMALISATIONS: Final[dict[str, Callable[[Pixels], Pixels]]] = {"each-band": each_band, "joint": joint}

@@ -21,6 +21,22 @@ _OUTSKIRTS: Final = _radius > 12
 _MAD_TO_SIGMA: Final = 1.4826
 
 
+def sky_level(images: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Median of the outskirts: what a mosaic's background subtraction has left, or all of the sky if there was none.
+
+    Parameters
+    ----------
+    images : ndarray, shape (..., 32, 32, bands)
+        Finite pixels in any linear unit of flux.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., bands)
+        In the unit of the images.
+    """
+    return np.asarray(np.median(np.asarray(images, dtype=np.float64)[..., _OUTSKIRTS, :], axis=-2))
+
+
 def aperture_snr(images: NDArray[np.floating]) -> NDArray[np.float64]:
     """Signal-to-noise ratio in a circle of 0.16 arcsec radius at the centre.
 
@@ -36,8 +52,7 @@ def aperture_snr(images: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     stack = np.asarray(images, dtype=np.float64)
     inside = _circle(APERTURE_RADIUS)
-    sky = np.median(stack[..., _OUTSKIRTS, :], axis=-2)
-    signal = stack[..., inside, :].sum(axis=-2) - sky * inside.sum()
+    signal = stack[..., inside, :].sum(axis=-2) - sky_level(stack) * inside.sum()
     noise = aperture_noise(stack, APERTURE_RADIUS)
     return np.asarray(np.divide(signal, noise, out=np.zeros_like(signal), where=noise > 0))
 
@@ -62,9 +77,8 @@ def aperture_noise(images: NDArray[np.floating], radius: float) -> NDArray[np.fl
         In the unit of the images.
     """
     stack = np.asarray(images, dtype=np.float64)
-    outer = stack[..., _OUTSKIRTS, :]
-    sky = np.median(outer, axis=-2, keepdims=True)
-    sigma = _MAD_TO_SIGMA * np.median(np.abs(outer - sky), axis=-2)
+    deviation = stack[..., _OUTSKIRTS, :] - sky_level(stack)[..., None, :]
+    sigma = _MAD_TO_SIGMA * np.median(np.abs(deviation), axis=-2)
     rho = _neighbour_correlation(stack, sigma)
     return np.asarray(sigma * np.sqrt(_correlated_pixels(rho, radius)))
 
