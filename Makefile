@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 # Without compiled bytecode tensorflow takes three times as long to import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test lint install install-serving openapi proto clean
+.PHONY: help run test lint install install-serving models openapi proto clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,14 @@ install: $(UV) ## Install everything: serving, training, tests
 install-serving: $(UV) ## Install what serving needs; no tensorflow
 	@echo "Installing (the first time takes about a minute) ..."
 	@$(SYNC) --extra serving
+
+models: install ## Make the committed models again from their seeds, into data/models (about an hour on two cores)
+	$(RUN) redden-train simulate data/first --galaxies 26000 --seed 2 --depth 28.6 29.8
+	set -e; for name in paper-1band paper-3band gaussian-3band; do \
+	  $(RUN) redden-train fit $$name --data data/first --out data/runs/$$name --seed 0; \
+	  $(RUN) redden-train evaluate data/runs/$$name --data data/first; \
+	  $(RUN) redden-train export data/runs/$$name data/models; \
+	done
 
 openapi: install ## Write openapi/openapi.json
 	$(RUN) redden openapi openapi/openapi.json

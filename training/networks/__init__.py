@@ -59,7 +59,8 @@ _LOGARITHMS: Final = (
 
 RECIPES: Final[dict[str, Recipe]] = {
     "paper-1band": Recipe(
-        description="The one-band network of Fu et al. (2024): point estimates from the F277W image's shape.",
+        description="The one-band network of Fu et al. (2024): point estimates from the shape in F277W, kept for "
+        "comparison. On mock galaxies it is worse than always saying the median; use gaussian-3band.",
         bands=("F277W",),
         normalisation="each-band",
         targets=_POINTS,
@@ -71,7 +72,8 @@ RECIPES: Final[dict[str, Recipe]] = {
         epochs=60,
     ),
     "paper-3band": Recipe(
-        description="The three-band network of Fu et al. (2024): point estimates from the shapes in three bands.",
+        description="The three-band network of Fu et al. (2024): point estimates from the shapes in three bands, "
+        "kept for comparison. On mock galaxies it is worse than always saying the median; use gaussian-3band.",
         bands=("F277W", "F356W", "F444W"),
         normalisation="each-band",
         targets=_POINTS,
