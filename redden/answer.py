@@ -80,8 +80,8 @@ class PositionAnswer(BaseModel):
 
     index: Annotated[int, Field(description="Number of the position in the request, from 0.")]
     id: Annotated[str | None, Field(description="Name of the position, as the request gave it.")]
-    ra: Annotated[float, Field(description="Right ascension in degrees (ICRS).")]
-    dec: Annotated[float, Field(description="Declination in degrees (ICRS).")]
+    ra: Annotated[float | None, Field(description="Right ascension in degrees (ICRS); null if unreadable.")] = None
+    dec: Annotated[float | None, Field(description="Declination in degrees (ICRS); null if unreadable.")] = None
     answer: Annotated[Answer | None, Field(description="The measurement; null if there is a problem.")] = None
     problem: Annotated[
         dict[str, Any] | None, Field(description="Problem details (RFC 9457); null if there is an answer.")

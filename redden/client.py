@@ -157,7 +157,7 @@ class Client:
             For each position, as soon as it is measured: `index` tells which one it is. What is wrong at one position
             is its `problem`, and no exception.
         """
-        asked = _stated(survey=survey, positions=[{"ra": ra, "dec": dec} for ra, dec in positions], **choice)
+        asked = _stated(survey=survey, positions=[{"ra": str(ra), "dec": str(dec)} for ra, dec in positions], **choice)
         with self._stream("POST", "/v1/predict/positions", json=asked) as response:
             for line in response.iter_lines():
                 yield PositionAnswer.model_validate_json(line)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,17 +81,22 @@ def serve(
 
 
 def _welcome(url: str, log_dir: Path) -> None:
-    console.print(f"""
+    redden = "redden" if shutil.which("redden") else sys.argv[0]
+    server = "" if url == DEFAULT_URL else f" --server {url}"
+    console.print(
+        f"""
 [bold]redden is ready[/] at {url}   (Ctrl-C stops it, logs are in {log_dir})
 
 Try, in another terminal:
   curl -o galaxy.fits {url}/demo/galaxy.fits
   curl --data-binary @galaxy.fits -H 'Content-Type: application/fits' {url}/v1/predict
   curl '{url}/v1/predict?survey=demo&ra=29.99903&dec=12.00498'
-  redden predict galaxy.fits{"" if url == DEFAULT_URL else f" --server {url}"}
+  {redden} predict galaxy.fits{server}
 
 API documentation: {url}/docs
-""")
+""",
+        soft_wrap=True,  # commands must survive being copied
+    )
 
 
 @commands.command("model-server")

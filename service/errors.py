@@ -123,7 +123,8 @@ def _detail(error: Exception, kind: ProblemType) -> str:
         return f"A FITS header cannot be understood: {error} Write or download the file again."
     if isinstance(error, ReddenError):
         text = str(error)
-        return text[:1].upper() + text[1:]
+        # A sentence begins with a capital, unless it begins with the name of a file.
+        return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
     return f"This is a fault of redden, not yours ({kind.name}). Its log tells more."
 
 

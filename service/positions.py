@@ -1,10 +1,12 @@
 """Positions on the sky in the words of a request: degrees, sexagesimal, or both in one."""
 
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
 import astropy.units as u
 from astropy.coordinates import SkyCoord
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from service.angles import EXAMPLES, Declination, RightAscension, parse_position
 from service.measure import Centring, ModelChoice
@@ -67,6 +69,23 @@ class NamedPlace(Place):
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class WrongPlace:
+    """One of many positions that cannot be read, which must not stop the others."""
+
+    id: str | None
+    error: RequestValidationError
+
+
+def _read_place(given: object) -> NamedPlace | WrongPlace:
+    try:
+        return NamedPlace.model_validate(given)
+    except ValidationError as error:
+        reasons = [{**reason, "loc": ("position", *reason["loc"])} for reason in error.errors()]
+        name = given.get("id") if isinstance(given, dict) else None
+        return WrongPlace(None if name is None else str(name)[:100], RequestValidationError(reasons))
+
+
 class CutoutRequest(At):
     """Which cutout is asked for, and how it is written."""
 
@@ -80,7 +99,8 @@ class ManyPositions(SurveyRequest):
     """What is asked of a survey at many positions."""
 
     positions: Annotated[
-        list[NamedPlace], Field(min_length=1, max_length=MAX_POSITIONS, description="Where to measure.")
+        list[Annotated[NamedPlace | WrongPlace, PlainValidator(_read_place, json_schema_input_type=NamedPlace)]],
+        Field(min_length=1, max_length=MAX_POSITIONS, description="Where to measure."),
     ]
 
 

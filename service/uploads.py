@@ -69,7 +69,9 @@ async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
     if media_type in RAW_TYPES:
         body = await request.body()
         if not body:
-            raise UploadError("the request has no body. Send a FITS file, e.g. `curl --data-binary @galaxy.fits`.")
+            raise UploadError(
+                f"the request has no body. Send a FITS file as {RAW_TYPES[0]}, or several as {FORM_TYPE}."
+            )
         return [Upload(None, body)]
     raise MediaTypeError(
         f"the body is {media_type}. Send one FITS file with `Content-Type: {RAW_TYPES[0]}`, or several as "

@@ -11,7 +11,7 @@ from redden.answer import Answer, PositionAnswer
 from service.dependencies import MeasurementDependency, SurveysDependency
 from service.errors import make_problem, problem_responses
 from service.pictures import fits_file, png_file
-from service.positions import At, CutoutRequest, ManyPositions, NamedPlace
+from service.positions import At, CutoutRequest, ManyPositions, NamedPlace, WrongPlace
 from service.sight import Sight
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ async def predict_at(
 
 def _many(
     asked: ManyPositions, surveys: SurveysDependency, measurement: MeasurementDependency
-) -> tuple[Sight, list[NamedPlace]]:
+) -> tuple[Sight, list[NamedPlace | WrongPlace]]:
     """Find survey and model before the answer begins, when it can still be a problem."""
     return Sight.of(asked, surveys, measurement), asked.positions
 
@@ -57,7 +57,7 @@ def _many(
     responses=problem_responses(404, 422),
 )
 async def predict_positions(
-    many: Annotated[tuple[Sight, list[NamedPlace]], Depends(_many)],
+    many: Annotated[tuple[Sight, list[NamedPlace | WrongPlace]], Depends(_many)],
 ) -> AsyncIterator[PositionAnswer]:
     """Give a survey and up to 1,000 positions. Each line holds the `index` of its position and its `id`, if it has one.
 
@@ -79,7 +79,9 @@ async def predict_positions(
             unfinished.cancel()
 
 
-async def _line(sight: Sight, turn: asyncio.Semaphore, index: int, place: NamedPlace) -> PositionAnswer:
+async def _line(sight: Sight, turn: asyncio.Semaphore, index: int, place: NamedPlace | WrongPlace) -> PositionAnswer:
+    if isinstance(place, WrongPlace):
+        return PositionAnswer(index=index, id=place.id, problem=make_problem(place.error).model_dump())
     position = place.position
     line = PositionAnswer(index=index, id=place.id, ra=float(position.ra.deg), dec=float(position.dec.deg))
     async with turn:
