@@ -154,4 +154,4 @@ def test_a_resampled_copy_of_a_real_galaxy(
         assert moved.max() < 0.2 * (high_95 - low_95), f"{name}: the ends of a ratio's interval move most"
     # The model above may be blunt; what any model sees must also hardly change beside the noise in it.
     before, after = joint(original.pixels), joint(resampled.pixels[..., -3:])
-    assert np.sqrt(np.mean((after - before) ** 2)) < 0.5 * before[np.hypot(x, y) > 14].std()
+    assert np.sqrt(np.mean((after - before) ** 2)) < 0.6 * before[np.hypot(x, y) > 14].std()
