@@ -34,7 +34,7 @@ class FitsFile:
         MosaicError
             If it cannot be had, is gzipped, or is not FITS.
         """
-        if path.endswith(".gz"):
+        if path.endswith(".gz") and (is_remote(path) or Path(path).exists()):
             raise _gzipped(path)
         try:
             if is_remote(path):
