@@ -129,9 +129,11 @@ def test_bad_pixels_are_filled_before_resampling(scale: float) -> None:
 
 
 @pytest.mark.parametrize("galaxy", ["JOF_36", "JOF_370", "JOF_531", "NGDEEP2_645"])
-@pytest.mark.parametrize(("scale", "angle"), [(0.02, 0), (0.03, 30), (0.04, 30), (0.063, 0)])
+@pytest.mark.parametrize(
+    ("scale", "angle", "lost"), [(0.02, 0, 0.25), (0.03, 30, 0.25), (0.04, 30, 0.35), (0.063, 0, 0.55)]
+)
 def test_a_resampled_copy_of_a_real_galaxy(
-    real_images: Path, predict: Predict, galaxy: str, scale: float, angle: float
+    real_images: Path, predict: Predict, galaxy: str, scale: float, angle: float, lost: float
 ) -> None:
     paths = sorted((real_images / "jwst").glob(f"{galaxy}_*.fits"))
     originals = read_images([Upload(path.name, path.read_bytes()) for path in paths])
@@ -148,10 +150,15 @@ def test_a_resampled_copy_of_a_real_galaxy(
     flux = [cutout.pixels[inside][:, -3:].sum(axis=0) for cutout in (original, resampled)]
     assert flux[1] == pytest.approx(flux[0], rel=0.01)
     expected, answer = predict(original), predict(resampled)
-    for name, (low_95, low_68, _, high_68, high_95) in expected.items():
-        moved = np.abs(answer[name] - expected[name])
-        assert moved[2] < 0.1 * (high_68 - low_68), name
-        assert moved.max() < 0.2 * (high_95 - low_95), f"{name}: the ends of a ratio's interval move most"
-    # The model above may be blunt; what any model sees must also hardly change beside the noise in it.
+    for name, values in expected.items():
+        low, high = values[[1, 3]]
+        assert abs(answer[name] - values)[2] < 0.1 * (high - low), name
+        # The posterior of dust lives in logarithms, and so do its intervals.
+        there, here = (answer[name], values) if name == "log_ssfr" else (np.log(answer[name]), np.log(values))
+        moved = np.abs(there - here)
+        assert moved[1:4].max() < 0.1 * (here[3] - here[1]), name
+        assert moved.max() < 0.1 * (here[4] - here[0]), name
+    # The model above may be blunt; what any model sees must also change little beside the noise in it;
+    # the larger the pixels of the copy, the more detail is lost.
     before, after = joint(original.pixels), joint(resampled.pixels[..., -3:])
-    assert np.sqrt(np.mean((after - before) ** 2)) < 0.6 * before[np.hypot(x, y) > 14].std()
+    assert np.sqrt(np.mean((after - before) ** 2)) < lost * before[np.hypot(x, y) > 14].std()
