@@ -9,6 +9,7 @@ from redden.bands import BANDS
 from redden.errors import ModelCardError
 from redden.grid import PIXEL_SCALE, SIZE
 from redden.normalise import NEEDS_FLUX_UNIT, NORMALISATIONS
+from redden.photometric import PHOTOMETRIC
 
 CARD_FILE = "model_card.json"
 """Name of the card inside ``NAME/VERSION/``; TensorFlow Serving ignores it."""
@@ -73,8 +74,9 @@ class ModelCard(BaseModel):
     @field_validator("normalisation")
     @classmethod
     def _known_normalisation(cls, name: str) -> str:
-        if name not in NORMALISATIONS:
-            raise ValueError(f"unknown normalisation {name!r}; this version has {', '.join(NORMALISATIONS)}")
+        known = (*NORMALISATIONS, PHOTOMETRIC)
+        if name not in known:
+            raise ValueError(f"unknown normalisation {name!r}; this version has {', '.join(known)}")
         return name
 
     @model_validator(mode="after")
@@ -95,7 +97,17 @@ class ModelCard(BaseModel):
     @property
     def needs_flux_unit(self) -> bool:
         """Whether the bands are compared, so that each needs a usable unit."""
-        return self.normalisation in NEEDS_FLUX_UNIT
+        return self.normalisation in NEEDS_FLUX_UNIT or self.normalisation == PHOTOMETRIC
+
+    @property
+    def takes_any_bands(self) -> bool:
+        """Whether bands may be absent, as long as there is one."""
+        return self.normalisation == PHOTOMETRIC
+
+    @property
+    def takes_redshift(self) -> bool:
+        """Whether a redshift, if known, sharpens the answer."""
+        return self.normalisation == PHOTOMETRIC
 
     def write(self, version_dir: Path) -> None:
         """Write the card into ``NAME/VERSION/``."""

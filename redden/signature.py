@@ -2,6 +2,9 @@
 
 Input ``pixels``: float32, shape (galaxies, 32, 32, bands), normalised; the last axis follows ``ModelCard.bands``.
 
+Input ``context``, of models with the normalisation ``photometric`` only: float32, shape (galaxies, columns), see
+``redden.photometric``.
+
 Outputs, by ``ModelCard.posterior``; columns follow ``ModelCard.targets``:
 
 ``point``
@@ -15,6 +18,7 @@ from typing import Final
 
 SIGNATURE: Final = "serving_default"
 PIXELS: Final = "pixels"
+CONTEXT: Final = "context"
 MEAN: Final = "mean"
 SCALE_TRIL: Final = "scale_tril"
 
