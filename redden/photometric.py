@@ -33,7 +33,7 @@ _NOISE_GROWTH: Final = 1.5
 
 def context_columns(bands: int) -> int:
     """Width of the context for a number of bands: see `photometric`."""
-    return bands * (len(RADII) + 2) + 4
+    return bands * (len(RADII) + 2) + 5
 
 
 def photometric(
