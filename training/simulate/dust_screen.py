@@ -7,9 +7,9 @@ computed once per orientation.
 
 from typing import Final
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from training.simulate.gas import GasCells
 
@@ -18,7 +18,6 @@ Array = NDArray[np.float64]
 TAU_V: Final = 6.06e-6
 """tau_V of a dust column of 1 Msun/kpc2: kappa_V = 2.9e4 cm2 per g of dust, Milky-Way-like grains."""
 _SMOOTHING: Final = 2.5
-_SIZE_GROUPS: Final = 12
 
 VIEWS: Final = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [3**-0.5, 3**-0.5, 3**-0.5]])
 """Directions towards the observer: the three axes and the diagonal, as in the paper."""
@@ -62,36 +61,45 @@ def tau_v(stars: Array, gas: GasCells, gas_position: Array) -> Array:
     reach = _SMOOTHING * gas.radius
     # int (1 - r^2/H^2)^3 d3r = 64 pi H^3 / 315 and int (1 - s^2)^3 ds over -1...1 = 32/35.
     central_column = gas.metal_mass * 4.5 / (np.pi * reach**2)
-    tree = KDTree(stars[:, :2])
-    column = np.zeros(len(stars))
-    for group in np.array_split(np.argsort(reach), _SIZE_GROUPS):
-        if group.size == 0:
-            continue
-        pairs = KDTree(gas_position[group, :2]).sparse_distance_matrix(tree, reach[group].max(), output_type="ndarray")
-        cell, star = group[pairs["i"]], pairs["j"]
-        inner = 1 - (pairs["v"] / reach[cell]) ** 2
-        near = inner > 0
-        cell, star, inner = cell[near], star[near], inner[near]
-        half_path = np.sqrt(inner)
-        depth = (gas_position[cell, 2] - stars[star, 2]) / (reach[cell] * half_path)
-        contribution = central_column[cell] * inner**3 * half_path * share_in_front(depth)
-        column += np.bincount(star, contribution, minlength=len(stars))
+    order = np.argsort(stars[:, 0])
+    column = np.empty(len(stars))
+    column[order] = _columns(stars[order], gas_position, reach, central_column)
     return TAU_V * column
 
 
-def share_in_front(depth: Array) -> Array:
+@numba.vectorize(cache=True)  # type: ignore[untyped-decorator, no-untyped-call]  # as below
+def share_in_front(depth: float) -> float:
     """Share of a cell's column that lies in front of a star.
 
     Parameters
     ----------
-    depth : ndarray
+    depth : float or ndarray
         Distance of the cell in front of the star over half of the path through the cell: from -1, when all of the
         cell is behind the star, to 1, when all of it is in front.
 
     Returns
     -------
-    ndarray, same shape
+    float or ndarray, same shape
     """
-    s = np.clip(depth, -1.0, 1.0)
+    s = min(max(depth, -1.0), 1.0)
     square = s * s
-    return np.asarray(0.5 + 35 / 32 * s * (1 - square * (1 - square * (0.6 - square / 7))))
+    return 0.5 + 35 / 32 * s * (1 - square * (1 - square * (0.6 - square / 7)))
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types for its decorators
+def _columns(stars: Array, cells: Array, reach: Array, central_column: Array) -> Array:
+    """Column in front of each star; the stars are in the order of their x, so that a cell meets only those nearby."""
+    column = np.zeros(len(stars))
+    x = stars[:, 0].copy()
+    for cell in range(len(cells)):
+        first = np.searchsorted(x, cells[cell, 0] - reach[cell])
+        last = np.searchsorted(x, cells[cell, 0] + reach[cell])
+        square = 1 / reach[cell] ** 2
+        for star in range(first, last):
+            dx, dy = x[star] - cells[cell, 0], stars[star, 1] - cells[cell, 1]
+            inner = 1 - (dx * dx + dy * dy) * square
+            if inner > 0:
+                half_path = np.sqrt(inner)
+                depth = (cells[cell, 2] - stars[star, 2]) / (reach[cell] * half_path)
+                column[star] += central_column[cell] * inner**3 * half_path * share_in_front(depth)
+    return column
