@@ -1,7 +1,8 @@
 """The model card: a small JSON in every SavedModel directory, from which the gateway learns how to use the model."""
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +18,12 @@ CARD_FILE = "model_card.json"
 TargetName = Literal["a_v", "e_bv", "log_ssfr"]
 """What a network is trained on. R_V follows from A_V and E(B-V)."""
 
+QuantityName = Literal["a_v", "e_bv", "r_v", "log_ssfr"]
+"""What is answered."""
+
+PROBABILITIES: Final = (0.025, 0.16, 0.5, 0.84, 0.975)
+"""The 95 % interval, the 68 % interval and the median."""
+
 
 class Target(BaseModel):
     """One quantity that a network answers, in the order of its output columns."""
@@ -27,6 +34,15 @@ class Target(BaseModel):
     """``a_v`` and ``e_bv`` in mag, ``log_ssfr`` as log10 of 1/yr."""
     transform: Literal["identity", "log"] = "identity"
     """The network's column is the quantity itself, or its natural logarithm."""
+
+
+class Domain(BaseModel):
+    """How a model tells that a cutout is not like the galaxies it was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: Annotated[float, Field(allow_inf_nan=False)]
+    """Domain score above which a cutout is strange; 1 % of the held-out training galaxies are above."""
 
 
 class ModelCard(BaseModel):
@@ -50,10 +66,15 @@ class ModelCard(BaseModel):
     """Name of a function in ``redden.normalise``."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     """Quantities in the order of the output's columns."""
-    posterior: Literal["point", "gaussian"]
+    posterior: Literal["point", "gaussian", "mixture"]
     """Which outputs the SavedModel answers, see ``redden.signature``."""
     interval_scale: Annotated[dict[TargetName, float], Field(default_factory=dict)]
     """Factor on each target's standard deviation, found on validation galaxies, that makes the intervals hold."""
+    levels: Annotated[dict[QuantityName, tuple[float, float, float, float, float]], Field(default_factory=dict)]
+    """Probabilities at which the quantiles of a quantity are taken, in place of `PROBABILITIES`, so that intervals hold
+    what they promise on held-out galaxies (conformal adjustment)."""
+    domain: Domain | None = None
+    """Given if the SavedModel answers a domain score, see ``redden.domain``."""
     trained_on: dict[str, Any]
     """The data set: name, hash, number of galaxies and images, the forward model's settings, the split."""
     trained_with: dict[str, Any]
@@ -79,6 +100,13 @@ class ModelCard(BaseModel):
             raise ValueError(f"unknown normalisation {name!r}; this version has {', '.join(known)}")
         return name
 
+    @field_validator("levels")
+    @classmethod
+    def _rising_levels(cls, levels: dict[QuantityName, tuple[float, ...]]) -> dict[QuantityName, tuple[float, ...]]:
+        if any(not 0 < low < high < 1 for found in levels.values() for low, high in pairwise(found)):
+            raise ValueError("levels must rise, between 0 and 1")
+        return levels
+
     @model_validator(mode="after")
     def _served_grid(self) -> Self:
         if (self.size, self.pixel_scale) != (SIZE, PIXEL_SCALE):
@@ -90,8 +118,10 @@ class ModelCard(BaseModel):
         transforms = {target.name: target.transform for target in self.targets}
         if set(transforms) != {"a_v", "e_bv", "log_ssfr"} or len(self.targets) != len(transforms):
             raise ValueError("targets must be a_v, e_bv and log_ssfr, each once")
-        if self.posterior == "gaussian" and not transforms["a_v"] == transforms["e_bv"] == "log":
-            raise ValueError("a Gaussian posterior needs a_v and e_bv as logarithms, so that R_V has a distribution")
+        if self.posterior != "point" and not transforms["a_v"] == transforms["e_bv"] == "log":
+            raise ValueError(
+                f"a {self.posterior} posterior needs a_v and e_bv as logarithms, so that R_V has a distribution"
+            )
         return self
 
     @property

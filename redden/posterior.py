@@ -1,40 +1,41 @@
 """From the outputs of a SavedModel to quantiles of A_V, E(B-V), R_V and log sSFR, vectorised over galaxies."""
 
 from collections.abc import Mapping
-from statistics import NormalDist
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redden.errors import ModelCardError
-from redden.modelcard import ModelCard
-from redden.signature import MEAN, SCALE_TRIL
+from redden.mixture import mixture_cdf, mixture_quantiles
+from redden.modelcard import PROBABILITIES, ModelCard, QuantityName
+from redden.signature import LOGITS, MEAN, SCALE_TRIL
 
-PROBABILITIES: Final = (0.025, 0.16, 0.5, 0.84, 0.975)
-"""The 95 % interval, the 68 % interval and the median."""
+__all__ = ["PROBABILITIES", "QUANTITIES", "UNITS", "exceedance", "quantiles"]
 
-QUANTITIES: Final = ("a_v", "e_bv", "r_v", "log_ssfr")
+QUANTITIES: Final[tuple[QuantityName, ...]] = ("a_v", "e_bv", "r_v", "log_ssfr")
 """What is answered; R_V is derived."""
 
-UNITS: Final = {"a_v": "mag", "e_bv": "mag", "r_v": "1", "log_ssfr": "log10(1/yr)"}
+UNITS: Final[dict[QuantityName, str]] = {"a_v": "mag", "e_bv": "mag", "r_v": "1", "log_ssfr": "log10(1/yr)"}
 
-_DEVIATIONS: Final = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES])
+_MEDIAN: Final = PROBABILITIES.index(0.5)
+_LEAST_DEVIATION: Final = 1e-9
 
 
 def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
     """Quantiles of every quantity for a batch of galaxies.
 
-    A Gaussian posterior has ln A_V and ln E(B-V) as coordinates, so ln R_V = ln A_V - ln E(B-V) is Gaussian too and
-    its quantiles follow exactly from the joint covariance. A point estimate has only a median.
+    A posterior has ln A_V and ln E(B-V) as coordinates, so ln R_V = ln A_V - ln E(B-V) is linear in them, and each
+    quantity's own distribution is exactly a Gaussian, or a mixture of Gaussians, in its coordinate. A point estimate
+    has only a median.
 
     Parameters
     ----------
     card : ModelCard
-        Card of the model that answered.
+        Card of the model that answered. Its `levels` and `interval_scale` are what calibration found.
     outputs : mapping of str to ndarray of float32
-        Tensors named in ``redden.signature``: ``mean`` (galaxies, targets) and, for a Gaussian posterior,
-        ``scale_tril`` (galaxies, targets, targets).
+        Tensors named in ``redden.signature``.
 
     Returns
     -------
@@ -46,69 +47,130 @@ def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> di
     ModelCardError
         If the outputs are not those that the card promises: missing, of another shape, or not finite.
     """
-    width = len(card.targets)
-    mean = _output(card, outputs, MEAN)
-    if mean.ndim != 2 or mean.shape[1] != width:
-        raise ModelCardError(f"model {card.name} answered {MEAN} of shape {mean.shape}; its card has {width} targets.")
-    scale_tril = _scale_tril(card, outputs, len(mean))
-    combination: dict[str, NDArray[np.float64]] = {t.name: np.eye(width)[i] for i, t in enumerate(card.targets)}
-    logarithmic: dict[str, bool] = {target.name: target.transform == "log" for target in card.targets}
-    answer = {
-        name: _marginal(mean, scale_tril, combination[name], exponential=logarithmic[name]) for name in combination
+    if card.posterior == "point":
+        return _points(card, outputs)
+    mixture = _marginals(card, outputs, QUANTITIES)
+    galaxies, components = mixture.weights.shape
+    weights = np.repeat(mixture.weights, len(QUANTITIES), axis=0)
+    levels = np.tile([card.levels.get(name, PROBABILITIES) for name in QUANTITIES], (galaxies, 1))
+    centres, deviations = (part.reshape(-1, components) for part in (mixture.centres, mixture.deviations))
+    values = mixture_quantiles(weights, centres, deviations, levels).reshape(galaxies, len(QUANTITIES), -1)
+    return {
+        name: np.exp(values[:, i]) if _is_logarithmic(card, name) else values[:, i] for i, name in enumerate(QUANTITIES)
     }
-    if logarithmic["a_v"] and logarithmic["e_bv"]:
-        answer["r_v"] = _marginal(mean, scale_tril, combination["a_v"] - combination["e_bv"], exponential=True)
+
+
+def exceedance(
+    card: ModelCard,
+    outputs: Mapping[str, NDArray[np.float32]],
+    quantity: QuantityName,
+    x: float | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Probability that a quantity is above a value, with the same calibration as the quantiles.
+
+    Between the calibrated levels the probability is interpolated, so that the value at the 84 % quantile is exceeded
+    with a probability of 16 %.
+
+    Parameters
+    ----------
+    card, outputs
+        See `quantiles`, also for the errors.
+    quantity : "a_v", "e_bv", "r_v" or "log_ssfr"
+    x : float or ndarray, shape (galaxies,)
+        The value, in `UNITS`.
+
+    Returns
+    -------
+    ndarray of float64, shape (galaxies,)
+        NaN from a model that gives point estimates only.
+    """
+    if card.posterior == "point":
+        return np.full(len(_mean(card, outputs, axes=2)), np.nan)
+    mixture = _marginals(card, outputs, (quantity,))
+    value = np.broadcast_to(np.asarray(x, dtype=np.float64), len(mixture.weights))
+    if _is_logarithmic(card, quantity):
+        with np.errstate(divide="ignore"):
+            value = np.log(np.maximum(value, 0))
+    below = mixture_cdf(mixture.weights, mixture.centres[:, 0], mixture.deviations[:, 0], value)
+    levels = card.levels.get(quantity, PROBABILITIES)
+    return np.asarray(1 - np.interp(below, (0, *levels, 1), (0, *PROBABILITIES, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Marginals:
+    """Mixtures of Gaussians of several quantities; a Gaussian is a mixture of one."""
+
+    weights: NDArray[np.float64]
+    """Shape (galaxies, components)."""
+    centres: NDArray[np.float64]
+    """Shape (galaxies, quantities, components), as are `deviations`."""
+    deviations: NDArray[np.float64]
+
+
+def _marginals(
+    card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], names: tuple[QuantityName, ...]
+) -> _Marginals:
+    width = len(card.targets)
+    if card.posterior == "gaussian":
+        mean = _mean(card, outputs, axes=2)[:, None]
+        scale_tril = _output(card, outputs, SCALE_TRIL, (len(mean), width, width))[:, None]
+        weights = np.ones((len(mean), 1))
     else:
-        answer["r_v"] = _ratio_of_points(answer["a_v"], answer["e_bv"])
-    return {name: answer[name] for name in QUANTITIES}
+        mean = _mean(card, outputs, axes=3)
+        scale_tril = _output(card, outputs, SCALE_TRIL, (*mean.shape, width))
+        logits = _output(card, outputs, LOGITS, mean.shape[:2])
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+    columns = [target.name for target in card.targets]
+    axis = {name: np.eye(width)[columns.index(name)] for name in columns}
+    combinations = np.stack([axis["a_v"] - axis["e_bv"] if name == "r_v" else axis[name] for name in names])
+    widening = np.array([card.interval_scale.get(name, 1.0) for name in columns])
+    # The combination c of a Gaussian with covariance L L^T has variance |c^T L|^2.
+    factors = np.matmul(combinations * widening, scale_tril)
+    deviations = np.maximum(np.sqrt(np.square(factors).sum(axis=-1)), _LEAST_DEVIATION)
+    return _Marginals(weights, combinations @ mean.swapaxes(1, 2), deviations.swapaxes(1, 2))
 
 
-def _output(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], name: str) -> NDArray[np.float64]:
+def _is_logarithmic(card: ModelCard, name: QuantityName) -> bool:
+    """Whether the coordinate of a quantity is its logarithm; that of R_V is, where it has a distribution."""
+    return name == "r_v" or any(target.name == name and target.transform == "log" for target in card.targets)
+
+
+def _mean(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], axes: int) -> NDArray[np.float64]:
+    """The output ``mean``, whose first axis is galaxies and whose last is targets."""
+    found = outputs[MEAN].shape if MEAN in outputs else ()
+    free = found[: axes - 1] if len(found) == axes else (0,) * (axes - 1)
+    return _output(card, outputs, MEAN, (*free, len(card.targets)))
+
+
+def _output(
+    card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], name: str, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
     if name not in outputs:
         raise ModelCardError(
             f"model {card.name} answered {', '.join(outputs) or 'nothing'}; its card, with a {card.posterior} "
             f"posterior, promises {name}. Correct the card, or export the model again."
         )
     values = np.asarray(outputs[name], dtype=np.float64)
+    if values.shape != shape:
+        raise ModelCardError(
+            f"model {card.name} answered {name} of shape {values.shape}; that is no {card.posterior} posterior of the "
+            f"{len(card.targets)} targets of its card. Correct the card, or export the model again."
+        )
     if not np.isfinite(values).all():
         raise ModelCardError(f"model {card.name} answered {name} with numbers that are not finite. Export it again.")
     return values
 
 
-def _scale_tril(
-    card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], galaxies: int
-) -> NDArray[np.float64] | None:
-    if card.posterior == "point":
-        return None
-    width = len(card.targets)
-    scale_tril = _output(card, outputs, SCALE_TRIL)
-    if scale_tril.shape != (galaxies, width, width):
-        raise ModelCardError(
-            f"model {card.name} answered {SCALE_TRIL} of shape {scale_tril.shape}; its card has {width} targets."
-        )
-    widening = np.array([card.interval_scale.get(target.name, 1.0) for target in card.targets])
-    return widening[:, None] * scale_tril
-
-
-def _marginal(
-    mean: NDArray[np.float64],
-    scale_tril: NDArray[np.float64] | None,
-    combination: NDArray[np.float64],
-    *,
-    exponential: bool,
-) -> NDArray[np.float64]:
-    """Quantiles of a linear combination of the coordinates, shape (galaxies, 5)."""
-    centre = mean @ combination
-    if scale_tril is None:
-        values = np.full((len(mean), len(PROBABILITIES)), np.nan)
-        values[:, PROBABILITIES.index(0.5)] = centre
-    else:
-        # The combination c of a Gaussian with covariance L L^T has variance |c^T L|^2.
-        deviation = np.linalg.norm(combination @ scale_tril, axis=-1)
-        values = centre[:, None] + deviation[:, None] * _DEVIATIONS
-    return np.exp(values) if exponential else values
-
-
-def _ratio_of_points(a_v: NDArray[np.float64], e_bv: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R_V of two point estimates, as in the paper; NaN where E(B-V) is not positive."""
-    return np.divide(a_v, e_bv, out=np.full_like(a_v, np.nan), where=e_bv > 0)
+def _points(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
+    mean = _mean(card, outputs, axes=2)
+    points = {
+        target.name: np.exp(mean[:, i]) if target.transform == "log" else mean[:, i]
+        for i, target in enumerate(card.targets)
+    }
+    answer = {name: np.full((len(mean), len(PROBABILITIES)), np.nan) for name in QUANTITIES}
+    for name, values in points.items():
+        answer[name][:, _MEDIAN] = values
+    # As in the paper; undefined where E(B-V) is not positive.
+    np.divide(points["a_v"], points["e_bv"], out=answer["r_v"][:, _MEDIAN], where=points["e_bv"] > 0)
+    return answer

@@ -12,6 +12,12 @@ Outputs, by ``ModelCard.posterior``; columns follow ``ModelCard.targets``:
 ``gaussian``
     ``mean`` as above, and ``scale_tril``: float32, shape (galaxies, targets, targets), the lower Cholesky factor of
     the covariance, both in the space of the targets' transforms.
+``mixture``
+    A mixture of Gaussians in that space: ``logits``: float32, shape (galaxies, components), whose softmax are the
+    weights; ``mean``, shape (galaxies, components, targets); ``scale_tril``, shape (galaxies, components, targets,
+    targets).
+
+Models whose card has ``domain`` also answer ``domain``: float32, shape (galaxies,), the domain score.
 """
 
 from typing import Final
@@ -21,6 +27,12 @@ PIXELS: Final = "pixels"
 CONTEXT: Final = "context"
 MEAN: Final = "mean"
 SCALE_TRIL: Final = "scale_tril"
+LOGITS: Final = "logits"
+DOMAIN: Final = "domain"
 
-OUTPUTS: Final[dict[str, tuple[str, ...]]] = {"point": (MEAN,), "gaussian": (MEAN, SCALE_TRIL)}
+OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
+    "point": (MEAN,),
+    "gaussian": (MEAN, SCALE_TRIL),
+    "mixture": (LOGITS, MEAN, SCALE_TRIL),
+}
 """Names of the outputs by kind of posterior."""

@@ -35,7 +35,12 @@ def card(**changes: Any) -> ModelCard:
 def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
     folder = tmp_path / "test-3band" / "3"
     folder.mkdir(parents=True)
-    written = card(interval_scale={"a_v": 1.1}, figures_of_merit={"a_v": {"r2": 0.3}})
+    written = card(
+        interval_scale={"a_v": 1.1},
+        figures_of_merit={"a_v": {"r2": 0.3}},
+        levels={"r_v": (0.02, 0.15, 0.5, 0.85, 0.98)},
+        domain={"threshold": 4.5},
+    )
     written.write(folder)
     assert ModelCard.read(folder) == written
 
@@ -53,6 +58,10 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ({"name": "../etc"}, "pattern"),
         ({"version": 0}, "greater than or equal to 1"),
         ({"surprise": 1}, "Extra inputs"),
+        ({"posterior": "mixture", "targets": (Target(name="a_v"), *LOGARITHMIC[1:])}, "a mixture posterior needs"),
+        ({"levels": {"a_v": (0.1, 0.2, 0.2, 0.3, 0.9)}}, "levels must rise"),
+        ({"levels": {"a_v": (0, 0.2, 0.3, 0.4, 0.9)}}, "levels must rise"),
+        ({"domain": {"threshold": float("nan")}}, "finite"),
     ],
 )
 def test_a_card_that_cannot_be_served_is_refused(change: dict[str, Any], hint: str) -> None:

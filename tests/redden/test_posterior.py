@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from redden.errors import ModelCardError
 from redden.modelcard import ModelCard, Target
-from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, quantiles
+from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, exceedance, quantiles
 from tests.redden.test_modelcard import card
 
 
@@ -70,6 +70,74 @@ def test_shapes_that_the_card_does_not_promise_are_refused() -> None:
         quantiles(point_card(), {"mean": np.zeros((2, 2), dtype=np.float32)})
     with pytest.raises(ModelCardError, match="scale_tril of shape"):
         quantiles(card(), {"mean": np.zeros((2, 3), np.float32), "scale_tril": np.zeros((1, 3, 3), np.float32)})
+
+
+def mixture_outputs(galaxies: int, components: int = 3, seed: int = 5) -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    parts = outputs(galaxies * components, seed)
+    return {
+        "logits": rng.normal(size=(galaxies, components)).astype(np.float32),
+        "mean": parts["mean"].reshape(galaxies, components, 3),
+        "scale_tril": parts["scale_tril"].reshape(galaxies, components, 3, 3),
+    }
+
+
+def draws_of(found: dict[str, NDArray[np.float32]], count: int = 400_000) -> dict[str, NDArray[np.float64]]:
+    """Samples of the joint posterior of the first galaxy."""
+    rng = np.random.default_rng(0)
+    weights = np.exp(found["logits"][0].astype(np.float64))
+    which = rng.choice(len(weights), count, p=weights / weights.sum())
+    normal = rng.normal(size=(count, 3))
+    draws = found["mean"][0][which] + np.einsum("nij,nj->ni", found["scale_tril"][0][which], normal)
+    a_v, e_bv = np.exp(draws[:, 0]), np.exp(draws[:, 1])
+    return {"a_v": a_v, "e_bv": e_bv, "r_v": a_v / e_bv, "log_ssfr": draws[:, 2]}
+
+
+def test_quantiles_and_exceedance_of_a_mixture_are_those_of_samples() -> None:
+    model, found = card(posterior="mixture"), mixture_outputs(4)
+    answer = quantiles(model, found)
+    for name, values in draws_of(found).items():
+        assert answer[name].shape == (4, 5)
+        assert answer[name][0] == pytest.approx(np.quantile(values, PROBABILITIES), rel=0.015)
+        x = float(np.quantile(values, 0.7))
+        assert exceedance(model, found, name, x)[0] == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_mixture_of_equal_gaussians_is_a_gaussian() -> None:
+    found = outputs(6)
+    twice = {name: np.stack([values, values], axis=1) for name, values in found.items()}
+    twice["logits"] = np.array([[0.0, 3.0]] * 6, dtype=np.float32)
+    single, double = quantiles(card(), found), quantiles(card(posterior="mixture"), twice)
+    for name in QUANTITIES:
+        assert double[name] == pytest.approx(single[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("posterior", ["gaussian", "mixture"])
+def test_levels_move_the_quantiles_and_the_exceedance_with_them(posterior: str) -> None:
+    found = outputs(5) if posterior == "gaussian" else mixture_outputs(5)
+    plain = card(posterior=posterior)
+    moved = card(posterior=posterior, levels={"a_v": (0.01, 0.16, 0.55, 0.9, 0.99)})
+    before, after = quantiles(plain, found), quantiles(moved, found)
+    assert np.all(after["a_v"][:, 0] < before["a_v"][:, 0])
+    assert np.all(after["a_v"][:, 2:] > before["a_v"][:, 2:])
+    assert after["a_v"][:, 1] == pytest.approx(before["a_v"][:, 1])
+    assert after["r_v"] == pytest.approx(before["r_v"])
+    for column, probability in enumerate(PROBABILITIES):
+        assert exceedance(moved, found, "a_v", after["a_v"][:, column]) == pytest.approx(1 - probability, abs=1e-5)
+    assert exceedance(moved, found, "a_v", 0.0) == pytest.approx(1)
+    assert exceedance(moved, found, "a_v", -1.0) == pytest.approx(1)
+    assert exceedance(moved, found, "a_v", 1e9) == pytest.approx(0)
+
+
+def test_a_point_estimate_has_no_exceedance() -> None:
+    assert np.isnan(exceedance(point_card(), {"mean": np.zeros((2, 3), np.float32)}, "a_v", 1.0)).tolist() == [True] * 2
+
+
+def test_a_mixture_with_outputs_of_another_shape_is_refused() -> None:
+    model, found = card(posterior="mixture"), mixture_outputs(2)
+    for name in found:
+        with pytest.raises(ModelCardError, match=f"answered {name} of shape .* no mixture posterior of the 3 targets"):
+            quantiles(model, {**found, name: found[name][..., :-1]})
 
 
 def test_missing_outputs_are_refused() -> None:
