@@ -80,7 +80,7 @@ def aperture_noise(images: NDArray[np.floating], radius: float) -> NDArray[np.fl
     deviation = stack[..., _OUTSKIRTS, :] - sky_level(stack)[..., None, :]
     sigma = _MAD_TO_SIGMA * np.median(np.abs(deviation), axis=-2)
     rho = _neighbour_correlation(stack, sigma)
-    return np.asarray(sigma * np.sqrt(_correlated_pixels(rho, radius)))
+    return np.asarray(sigma * np.sqrt(correlated_pixels(rho, radius)))
 
 
 def _circle(radius: float) -> NDArray[np.bool_]:
@@ -102,7 +102,7 @@ def _neighbour_correlation(stack: NDArray[np.float64], sigma: NDArray[np.float64
     return np.asarray(np.clip(1 - ratio**2 / 2, 0.0, 0.95))
 
 
-def _correlated_pixels(rho: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def correlated_pixels(rho: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """sum_ij rho^(|i - j|^2) over the pixels of a circle, from the number of pixel pairs at each distance."""
     inside = np.argwhere(_circle(radius))
     squared = ((inside[:, None, :] - inside[None, :, :]) ** 2).sum(axis=-1)
