@@ -53,6 +53,10 @@ class NoCatalogueError(ReddenError):
     """A survey has no catalogue that can be given."""
 
 
+class CatalogueError(ReddenError):
+    """A table or an archive of galaxies cannot be read, or does not say where the galaxies are."""
+
+
 class OffFootprintError(ReddenError):
     """A survey has no data at a position."""
 

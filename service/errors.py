@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from redden.errors import (
     BadPixelsError,
     BandError,
+    CatalogueError,
     ModelCardError,
     ModelServerError,
     MosaicAwayError,
@@ -67,6 +68,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     TooLargeError: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The upload is too large"),
     MediaTypeError: ProblemType(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The upload is of the wrong type"),
     RequestValidationError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "parameter", "A parameter is wrong"),
+    CatalogueError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "catalogue", "The catalogue cannot be used"),
     UnreadableFileError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "unreadable-file", "A file is not a FITS image"),
     VerifyError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "broken-header", "A FITS header is broken"),
     BandError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "band", "The bands do not fit"),
