@@ -1,0 +1,89 @@
+"""Pictures of what the redden model has not been made for, to teach and to test its domain score."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.bands import BANDS
+from redden.grid import PIXEL_SCALE, SIZE
+from training.outliers.artefacts import edge, rescaled, saturate, swap_bands
+from training.outliers.scenes import low_redshift, stars
+
+__all__ = ["FITTED", "KINDS", "Kind", "Observe"]
+
+Array = NDArray[np.float64]
+
+Observe = Callable[[Array, np.random.Generator], NDArray[np.floating]]
+"""From noiseless pictures, shape (n, side, side, 7) in nJy per pixel, to what a telescope sees of them."""
+
+Kind = Callable[[np.random.Generator, Array, Observe], tuple[NDArray[np.floating], Array]]
+"""A maker of strange cutouts.
+
+It takes a generator, noiseless galaxies of the training kind, shape (n, 32, 32, 7) in nJy per pixel, which it spoils
+or only counts, and the telescope. It returns as many observed pictures of the same shape, and the redshift of each,
+shape (n,), NaN where that of a galaxy of the training kind would be claimed.
+"""
+
+
+def _stars(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _seen(rng, stars(rng, len(galaxies)), observe)
+
+
+def _noise(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _seen(rng, np.zeros((len(galaxies), SIZE, SIZE, len(BANDS))), observe)
+
+
+def _low_redshift(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    pictures, redshift = low_redshift(rng, len(galaxies))
+    return observe(pictures, rng), redshift
+
+
+def _pixels(scale: float) -> Kind:
+    """Galaxies on a mosaic whose pixels have this size in arcsec, taken for 0.03."""
+    reach = max(0, int(np.ceil(SIZE * (scale / PIXEL_SCALE - 1) / 2)))
+
+    def make(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+        wider = np.pad(galaxies, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="linear_ramp")
+        return _unknown(rescaled(observe(wider, rng), scale))
+
+    return make
+
+
+def _saturated(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _seen(rng, saturate(rng, galaxies), observe)
+
+
+def _edge(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _unknown(edge(rng, np.asarray(observe(galaxies, rng), dtype=np.float64)))
+
+
+def _swapped(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _unknown(swap_bands(rng, np.asarray(observe(galaxies, rng), dtype=np.float64)))
+
+
+def _seen(rng: np.random.Generator, pictures: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    return _unknown(observe(pictures, rng))
+
+
+def _unknown(pixels: NDArray[np.floating]) -> tuple[NDArray[np.floating], Array]:
+    return pixels, np.full(len(pixels), np.nan)
+
+
+FITTED: Final = ("star", "noise", "low redshift", "pixels of 0.063", "pixels of 0.015", "saturated", "edge")
+"""Kinds that the domain score is fitted to; the others only test it."""
+
+KINDS: Final[dict[str, Kind]] = {
+    "star": _stars,
+    "noise": _noise,
+    "low redshift": _low_redshift,
+    "pixels of 0.063": _pixels(0.063),
+    "pixels of 0.015": _pixels(0.015),
+    "saturated": _saturated,
+    "edge": _edge,
+    "pixels of 0.04": _pixels(0.04),
+    "pixels of 0.02": _pixels(0.02),
+    "two bands swapped": _swapped,
+}
+"""Makers by the name of the kind."""
