@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 import astropy.units as u
 import numpy as np
@@ -19,19 +18,13 @@ from redden.fits import Image, Upload, read_images
 from redden.frame import Frame
 from redden.grid import PIXEL_SCALE
 from redden.modelcard import ModelCard
-from redden.normalise import normalisation
+from redden.modelinput import Inputs, model_inputs
 from redden.pixelgrid import Grid, grid_around, place, reference
+from redden.quality import implausible_depth, low_snr
 from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre, find_source
-from redden.snr import aperture_noise, aperture_snr
+from redden.snr import aperture_snr
 from redden.units import calibration
 from redden.window import window_of
-
-LOW_SNR: Final = 5.0
-"""The paper's selection, and that of the training images."""
-
-_DEPTH_APERTURE: Final = 0.1
-_PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
-"""5 sigma depths, AB mag in a circle of 0.1 arcsec radius, outside of which the unit is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,8 @@ class Cutout:
     """SHA-256 of the uploaded bytes, in the order of upload."""
     wcs: WCS | None
     """WCS of `pixels`, with y before x; None if no image has one."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """Bands that were sent but have no usable pixels here, with the reason why; they are not among `bands`."""
 
     @property
     def header(self) -> Header:
@@ -101,8 +96,10 @@ def read_cutout(
 
     Raises
     ------
-    UnreadableFileError, BandError, PixelGridError, BadPixelsError
+    UnreadableFileError, BandError, PixelGridError
         Where the files cannot be measured; the message says what would be right.
+    BadPixelsError
+        If no band has usable pixels. Where some have, the others are only noted, since some models do without.
     UnitError
         If the stated `unit` is none. A missing unit in a header is only noted, since some models do without.
     """
@@ -146,27 +143,32 @@ def cut(
     frames = place(images, pixel_scale, position)
     where = "the centre of the image" if position is None else position.to_string("decimal", precision=6)
     grid, history, flags = _centred(images, frames, recentre, recentre_radius)
-    windows: list[NDArray[np.float64]] = []
+    windows: dict[str, NDArray[np.float64]] = {}
     factors: list[float] = []
     uncalibrated: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for image, frame in zip(images, frames, strict=True):
-        window, bad, cutting = window_of(image, frame, grid)
-        if np.ptp(window) == 0:
-            nothing = f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there."
-            raise BadPixelsError(nothing)
+        try:
+            window, bad, cutting = _usable_window(image, frame, grid)
+        except BadPixelsError as error:
+            unusable[image.band] = str(error)
+            continue
         factor, calibrating = _calibrate(image, frame, unit, uncalibrated)
         filling = f"{bad} bad pixels were interpolated" if bad else ""
-        windows.append(window)
+        windows[image.band] = window
         factors.append(factor)
         steps = (f"{image.band}: {image.source}", f"{cutting}, around {where}", filling, calibrating)
         history.append("; ".join(step for step in steps if step))
         flags += image.flags
         if filling:
             flags.append(Flag(code="pixels_filled", message=f"{image.band}: {filling}."))
-    pixels, single = _calibrated(windows, factors)
-    names = tuple(image.band for image in images)
+    if not windows:
+        raise BadPixelsError(" ".join(unusable.values()))
+    flags += [Flag(code="band_unusable", message=f"{band} was left out: {why}") for band, why in unusable.items()]
+    pixels, single = _calibrated(list(windows.values()), factors)
+    names = tuple(windows)
     snr = {band: float(value) for band, value in zip(names, aperture_snr(pixels), strict=True)}
-    flags += _low_snr(snr) + _implausible_depth(names, pixels, uncalibrated)
+    flags += low_snr(snr) + implausible_depth(names, pixels, set(uncalibrated))
     return Cutout(
         bands=names,
         pixels=single,
@@ -176,44 +178,99 @@ def cut(
         history=tuple(history),
         sha256=sha256,
         wcs=grid.wcs if reference(frames).on_sky else None,
+        unusable=unusable,
     )
 
 
-def model_input(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
-    """Pixels of the bands of a model, in its order, normalised as it was trained.
+def model_input(cutout: Cutout, card: ModelCard, redshift: tuple[float, float] | None = None) -> Inputs:
+    """The tensors of one galaxy.
 
     Parameters
     ----------
     cutout : Cutout
-        The galaxy.
+        The galaxy; bands that the model does not know are left aside.
     card : ModelCard
         The model.
+    redshift : (float, float), optional
+        Redshift and its standard error; left aside by a model that takes none.
 
     Returns
     -------
-    ndarray of float32, shape (32, 32, bands of the model)
+    dict of str to ndarray of float32, shape (1, ...)
+        By input name, see `redden.modelinput`.
 
     Raises
     ------
     BandError
-        If the model needs a band that the cutout does not have.
+        If the model needs a band that the cutout does not have, or takes any but knows none of the cutout's.
     UnitError
         If the model compares bands and one has no usable unit.
     BadPixelsError
-        If an image is constant.
+        If a band that the model needs is not usable, or an image is constant.
     """
-    missing = [band for band in card.bands if band not in cutout.bands]
-    if missing:
-        raise BandError(
-            f"model {card.name} needs {', '.join(card.bands)}; the cutout has {', '.join(cutout.bands)}. "
-            f"Add {', '.join(missing)}, or choose another model."
-        )
+    return model_inputs(model_pixels(cutout, card)[None], card, None if redshift is None else np.array([redshift]))
+
+
+def model_pixels(cutout: Cutout, card: ModelCard) -> NDArray[np.float32]:
+    """Pixels of the bands of a model, in its order, not normalised; a band that may be absent, and is, is NaN.
+
+    Parameters and errors are those of `model_input`.
+
+    Returns
+    -------
+    ndarray of float32, shape (32, 32, bands of the model)
+    """
+    _check_bands(cutout, card)
     reasons = {band: why for band, why in cutout.uncalibrated.items() if band in card.bands}
     if card.needs_flux_unit and reasons:
         why = " ".join(f"{band}: {reason}" for band, reason in reasons.items())
         raise UnitError(f"model {card.name} compares the fluxes of bands, so that each needs a flux unit. {why}")
-    order = [cutout.bands.index(band) for band in card.bands]
-    return normalisation(card.normalisation)(cutout.pixels[..., order])
+    pixels = np.full((*cutout.pixels.shape[:2], len(card.bands)), np.nan, dtype=np.float32)
+    for i, band in enumerate(card.bands):
+        if band in cutout.bands:
+            pixels[..., i] = cutout.pixels[..., cutout.bands.index(band)]
+    return pixels
+
+
+def used_bands(cutout: Cutout, card: ModelCard) -> list[str]:
+    """Bands of a cutout that a model looks at, in the model's order."""
+    return [band for band in card.bands if band in cutout.bands]
+
+
+def _check_bands(cutout: Cutout, card: ModelCard) -> None:
+    missing = [band for band in card.bands if band not in cutout.bands]
+    if not missing or (card.takes_any_bands and used_bands(cutout, card)):
+        return
+    unusable = [why for band, why in cutout.unusable.items() if band in missing]
+    if unusable:
+        raise BadPixelsError(" ".join(unusable))
+    has = ", ".join(cutout.bands)
+    if card.takes_any_bands:
+        raise BandError(f"model {card.name} takes any of {', '.join(card.bands)}; the cutout has {has}. Add one.")
+    raise BandError(
+        f"model {card.name} needs {', '.join(card.bands)}; the cutout has {has}. "
+        f"Add {', '.join(missing)}, or choose another model."
+    )
+
+
+def _reddest(images: Sequence[Image], frames: Sequence[Frame], grid: Grid) -> tuple[NDArray[np.float64], str]:
+    """Pixels and name of the reddest band that is usable."""
+    order = list(BANDS)
+    reasons: list[str] = []
+    for number in sorted(range(len(images)), key=lambda number: order.index(images[number].band), reverse=True):
+        try:
+            return _usable_window(images[number], frames[number], grid)[0], images[number].band
+        except BadPixelsError as error:
+            reasons.append(str(error))
+    raise BadPixelsError(" ".join(reasons))
+
+
+def _usable_window(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64], int, str]:
+    """`redden.window.window_of`, where something is there."""
+    window, bad, cutting = window_of(image, frame, grid)
+    if np.ptp(window) == 0:
+        raise BadPixelsError(f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there.")
+    return window, bad, cutting
 
 
 def _centred(
@@ -226,11 +283,8 @@ def _centred(
         return grid, [], []
     if not 0 < radius <= MAX_RECENTRE_RADIUS:
         raise PixelGridError(f"recentre_radius is {radius:g} arcsec; it must be above 0, up to {MAX_RECENTRE_RADIUS}.")
-    order = list(BANDS)
-    reddest = max(range(len(images)), key=lambda number: order.index(images[number].band))
-    window, _, _ = window_of(images[reddest], frames[reddest], grid)
+    window, band = _reddest(images, frames, grid)
     offset = find_source(window, recentre, radius)
-    band = images[reddest].band
     if offset is None:
         missing = f"No source stands out within {radius:g} arcsec in {band}; the cutout was not recentred."
         return grid, [], [Flag(code="not_recentred", message=missing)]
@@ -265,34 +319,3 @@ def _calibrated(
             "or its unit."
         )
     return pixels, single
-
-
-def _low_snr(snr: dict[str, float]) -> list[Flag]:
-    low = {band: value for band, value in snr.items() if value < LOW_SNR}
-    if not low:
-        return []
-    listed = ", ".join(f"{band} {value:.1f}" for band, value in low.items())
-    return [
-        Flag(code="low_snr", message=f"S/N below {LOW_SNR:g}: {listed}. The models were trained on brighter galaxies.")
-    ]
-
-
-def _implausible_depth(bands: tuple[str, ...], pixels: NDArray[np.float64], uncalibrated: dict[str, str]) -> list[Flag]:
-    """Doubt the unit where the noise is not that of any JWST image; headers are known to state a wrong unit."""
-    noise = aperture_noise(pixels, _DEPTH_APERTURE)
-    depth = {
-        band: float((5 * value * u.nJy).to_value(u.ABmag))
-        for band, value in zip(bands, noise, strict=True)
-        if value > 0 and band not in uncalibrated
-    }
-    odd = {band: mag for band, mag in depth.items() if not _PLAUSIBLE_DEPTH[0] < mag < _PLAUSIBLE_DEPTH[1]}
-    if not odd:
-        return []
-    listed = ", ".join(f"{band} {mag:.1f}" for band, mag in odd.items())
-    return [
-        Flag(
-            code="unit_doubtful",
-            message=f"The noise means a 5 sigma depth in 0.1 arcsec of {listed} AB mag, which no JWST image has; "
-            "the header may state a wrong unit. Check it, and state the right one with `unit`.",
-        )
-    ]

@@ -60,9 +60,8 @@ def mixture_quantiles(weights: Array, centres: Array, deviations: Array, probabi
     size = max(1, _CHUNK // count)
     for start in range(0, len(found), size):
         part = slice(start, start + size)
-        found[part] = _solve(*(np.repeat(row[:, part], count, axis=1) for row in rows), scores[part].ravel()).reshape(
-            -1, count
-        )
+        w, c, d = (np.repeat(row[:, part], count, axis=1) for row in rows)
+        found[part] = _solve(w, c, d, scores[part].ravel()).reshape(-1, count)
     return found
 
 
@@ -76,7 +75,7 @@ def _solve(weights: Array, centres: Array, deviations: Array, scores: Array) -> 
     low, high = ends.min(axis=0), ends.max(axis=0)
     x = np.clip(mean + spread * scores, low, high)
     last = high - low
-    found = np.empty_like(x)
+    found: Array = np.empty_like(x)
     left = np.arange(len(x))
     for _ in range(_MAX_STEPS):
         newton, above = _newton_step(weights, centres, deviations, scores, x)

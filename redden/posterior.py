@@ -17,7 +17,7 @@ __all__ = ["PROBABILITIES", "QUANTITIES", "UNITS", "exceedance", "quantiles"]
 QUANTITIES: Final[tuple[QuantityName, ...]] = ("a_v", "e_bv", "r_v", "log_ssfr")
 """What is answered; R_V is derived."""
 
-UNITS: Final[dict[QuantityName, str]] = {"a_v": "mag", "e_bv": "mag", "r_v": "1", "log_ssfr": "log10(1/yr)"}
+UNITS: Final[dict[str, str]] = {"a_v": "mag", "e_bv": "mag", "r_v": "1", "log_ssfr": "log10(1/yr)"}
 
 _MEDIAN: Final = PROBABILITIES.index(0.5)
 _LEAST_DEVIATION: Final = 1e-9
@@ -168,7 +168,9 @@ def _points(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> dict
         target.name: np.exp(mean[:, i]) if target.transform == "log" else mean[:, i]
         for i, target in enumerate(card.targets)
     }
-    answer = {name: np.full((len(mean), len(PROBABILITIES)), np.nan) for name in QUANTITIES}
+    answer: dict[str, NDArray[np.float64]] = {
+        name: np.full((len(mean), len(PROBABILITIES)), np.nan) for name in QUANTITIES
+    }
     for name, values in points.items():
         answer[name][:, _MEDIAN] = values
     # As in the paper; undefined where E(B-V) is not positive.

@@ -20,6 +20,7 @@ from redden.cutout import Cutout, model_input, read_cutout
 from redden.errors import BandError, ReddenError, UnitError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
+from redden.modelinput import Inputs
 from redden.posterior import UNITS, quantiles
 from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
 from service.angles import Declination, RightAscension, parse_position
@@ -184,10 +185,10 @@ class Measurement:
         ReddenError
             A subclass says what is wrong with the cutout, the choice or the model server.
         """
-        cutout, card, pixels = await self.in_thread(partial(self._prepare, read, choice))
+        cutout, card, inputs = await self.in_thread(partial(self._prepare, read, choice))
         try:
             async with asyncio.timeout(self.deadline):
-                outputs = await self._batcher(card).predict(pixels)
+                outputs = await self._batcher(card).predict(inputs)
         except TimeoutError:
             raise ModelServerTimeoutError(
                 f"the model server did not answer within {self.deadline:g} s; try again in a moment."
@@ -198,9 +199,7 @@ class Measurement:
         """Do work for the processor in a thread, so that other requests go on meanwhile."""
         return await run_sync(read, limiter=self._threads)
 
-    def _prepare(
-        self, read: Callable[[], Cutout], choice: ModelChoice
-    ) -> tuple[Cutout, ModelCard, NDArray[np.float32]]:
+    def _prepare(self, read: Callable[[], Cutout], choice: ModelChoice) -> tuple[Cutout, ModelCard, Inputs]:
         card = self.registry.card(choice.model, choice.version)
         cutout = read()
         try:

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
-Outputs = Mapping[str, NDArray[np.float32]]
+from service.inference.client import Tensors
 
 MAX_BATCH: Final = 64
 """Galaxies in one call at most."""
@@ -24,8 +22,8 @@ PATIENCE: Final = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    pixels: Pixels
-    answer: asyncio.Future[Outputs]
+    inputs: Tensors
+    answer: asyncio.Future[Tensors]
 
 
 @dataclass(slots=True)
@@ -38,32 +36,33 @@ class Batcher:
     Attributes
     ----------
     call : callable
-        Asks the model: pixels of shape (galaxies, 32, 32, bands) to outputs whose first axis is galaxies.
+        Asks the model: tensors by name to tensors by name, each with galaxies as its first axis.
     """
 
-    call: Callable[[Pixels], Awaitable[Outputs]]
+    call: Callable[[Tensors], Awaitable[Tensors]]
     _waiting: deque[_Request] = field(default_factory=deque)
     _in_flight: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def predict(self, pixels: Pixels) -> Outputs:
+    async def predict(self, inputs: Tensors) -> Tensors:
         """Ask the model about one galaxy.
 
         Parameters
         ----------
-        pixels : ndarray of float32, shape (32, 32, bands)
+        inputs : mapping of str to ndarray of float32, shape (1, ...)
+            Input tensors by name.
 
         Returns
         -------
-        mapping of str to ndarray of float32
-            Outputs whose first axis has length one.
+        mapping of str to ndarray of float32, shape (1, ...)
+            Output tensors by name.
 
         Raises
         ------
         Exception
             Whatever the call of this galaxy's batch raised; other batches are not touched.
         """
-        request = _Request(pixels, asyncio.get_running_loop().create_future())
+        request = _Request(inputs, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._send()
         return await request.answer
@@ -83,8 +82,9 @@ class Batcher:
                 batch.append(request)
         return batch
 
-    async def _ask(self, batch: list[_Request]) -> Outputs:
-        return await self.call(np.stack([request.pixels for request in batch]))
+    async def _ask(self, batch: list[_Request]) -> Tensors:
+        names = batch[0].inputs
+        return await self.call({name: np.concatenate([request.inputs[name] for request in batch]) for name in names})
 
     async def _deliver(self, batch: list[_Request]) -> None:
         call = asyncio.create_task(self._ask(batch))

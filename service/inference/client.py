@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redden.errors import ModelServerError
-from redden.signature import PIXELS, SIGNATURE
+from redden.signature import SIGNATURE
 from service.inference.protocol import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
@@ -22,7 +22,8 @@ from service.inference.protocol import (
 )
 from service.inference.tensors import decode, encode
 
-Outputs = Mapping[str, NDArray[np.float32]]
+Tensors = Mapping[str, NDArray[np.float32]]
+"""Tensors by name; the first axis of each is galaxies."""
 
 _RETRY: Final = {
     "methodConfig": [
@@ -80,19 +81,19 @@ class ModelServer:
             response_deserializer=GetModelStatusResponse.FromString,
         )
 
-    async def predict(self, name: str, version: int, pixels: NDArray[np.float32]) -> Outputs:
+    async def predict(self, name: str, version: int, inputs: Tensors) -> Tensors:
         """Ask a model about a batch of galaxies.
 
         Parameters
         ----------
         name, version : str, int
             The model.
-        pixels : ndarray of float32, shape (galaxies, 32, 32, bands)
-            Normalised pixels, see `redden.signature`.
+        inputs : mapping of str to ndarray of float32, shape (galaxies, ...)
+            Input tensors by name, as `redden.modelinput.model_inputs` makes them.
 
         Returns
         -------
-        mapping of str to ndarray of float32
+        mapping of str to ndarray of float32, shape (galaxies, ...)
             Output tensors by name.
 
         Raises
@@ -104,14 +105,16 @@ class ModelServer:
         request.model_spec.name = name
         request.model_spec.version.value = version
         request.model_spec.signature_name = SIGNATURE
-        request.inputs[PIXELS].CopyFrom(encode(pixels))
+        for tensor, values in inputs.items():
+            request.inputs[tensor].CopyFrom(encode(values))
         response = await self._call(self._predict, request)
         try:
             outputs = {output: decode(tensor) for output, tensor in response.outputs.items()}
         except ValueError as error:
             raise ModelServerError(f"the model server's answer cannot be read: {error}.") from error
-        if any(values.shape[:1] != pixels.shape[:1] for values in outputs.values()):
-            raise ModelServerError(f"the model server did not answer for each of {len(pixels)} galaxies.")
+        galaxies = len(next(iter(inputs.values())))
+        if any(values.shape[:1] != (galaxies,) for values in outputs.values()):
+            raise ModelServerError(f"the model server did not answer for each of {galaxies} galaxies.")
         return outputs
 
     async def states(self, name: str) -> dict[int, str]:

@@ -84,10 +84,10 @@ def test_units_become_njy_and_are_told(image_file: ImageFile) -> None:
 def test_without_unit_only_models_that_compare_bands_refuse(image_file: ImageFile) -> None:
     cutout = read_cutout(three(image_file, BUNIT=None))
     assert set(cutout.uncalibrated) == set(THREE)
-    assert model_input(cutout, card(normalisation="each-band")).shape == (32, 32, 3)
+    assert model_input(cutout, card(normalisation="each-band"))["pixels"].shape == (1, 32, 32, 3)
     with pytest.raises(UnitError, match=r"no BUNIT.*Say the unit"):
         model_input(cutout, card())
-    assert model_input(read_cutout(three(image_file, BUNIT=None), unit="nJy"), card()).shape == (32, 32, 3)
+    assert model_input(read_cutout(three(image_file, BUNIT=None), unit="nJy"), card())["pixels"].shape == (1, 32, 32, 3)
     with pytest.raises(UnitError, match="'parsec'|cannot be read|no unit of flux"):
         read_cutout(three(image_file), unit="parsec")
 
@@ -190,9 +190,9 @@ def test_an_empty_image_is_refused(image_file: ImageFile) -> None:
 def test_the_input_of_a_model_is_in_the_order_of_its_card(image_file: ImageFile) -> None:
     cutout = read_cutout(three(image_file)[::-1])
     assert cutout.bands == THREE[::-1]
-    assert np.array_equal(model_input(cutout, card()), joint(cutout.pixels[..., ::-1]))
+    assert np.array_equal(model_input(cutout, card())["pixels"][0], joint(cutout.pixels[..., ::-1]))
     one = card(bands=("F356W",), normalisation="each-band")
-    assert model_input(cutout, one).shape == (32, 32, 1)
+    assert model_input(cutout, one)["pixels"].shape == (1, 32, 32, 1)
     with pytest.raises(BandError, match="needs F115W; the cutout has F444W, F356W, F277W. Add F115W"):
         model_input(cutout, card(bands=("F115W",)))
 

@@ -32,7 +32,7 @@ def predict() -> Predict:
     def answer(cutout: Cutout) -> dict[str, NDArray[np.float64]]:
         outputs = {
             name: value
-            for tensor, value in network({"pixels": model_input(cutout, card)[None]}).items()
+            for tensor, value in network(model_input(cutout, card)).items()
             for name in tensor.names
         }
         return {name: values[0] for name, values in quantiles(card, outputs).items()}

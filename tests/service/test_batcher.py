@@ -12,7 +12,7 @@ from service.inference.batcher import MAX_BATCH, MAX_IN_FLIGHT, Batcher
 
 
 def galaxy(number):
-    return np.full((2, 2, 1), number, np.float32)
+    return {"pixels": np.full((1, 2, 2, 1), number, np.float32), "context": np.full((1, 3), -number, np.float32)}
 
 
 class Model:
@@ -25,8 +25,9 @@ class Model:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def __call__(self, pixels):
-        numbers = pixels[:, 0, 0, 0]
+    async def __call__(self, inputs):
+        numbers = inputs["pixels"][:, 0, 0, 0]
+        assert inputs["context"][:, 0].tolist() == (-numbers).tolist()
         self.batches.append(len(numbers))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -100,7 +101,9 @@ def test_pixels_that_cannot_be_stacked_fail_and_do_not_hang():
         batcher = Batcher(model)
         asking = await started(batcher, range(2))
         odd_ones = asyncio.gather(
-            batcher.predict(galaxy(1)), batcher.predict(np.zeros((3, 3, 1), np.float32)), return_exceptions=True
+            batcher.predict(galaxy(1)),
+            batcher.predict({**galaxy(2), "pixels": np.zeros((1, 3, 3, 1), np.float32)}),
+            return_exceptions=True,
         )
         await asyncio.sleep(0)
         model.gate.set()

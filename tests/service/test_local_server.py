@@ -44,7 +44,7 @@ def ask_light(address, name, array):
     async def ask():
         server = ModelServer(address, deadline=10)
         try:
-            return await server.predict(name, 1, array)
+            return await server.predict(name, 1, {"pixels": array})
         finally:
             await server.close()
 

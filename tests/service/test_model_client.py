@@ -54,7 +54,7 @@ def model_server(predict, address=None):
 async def ask(address, deadline=5.0):
     client = ModelServer(address, deadline)
     try:
-        return await client.predict("dust", 1, PIXELS)
+        return await client.predict("dust", 1, {"pixels": PIXELS})
     finally:
         await client.close()
 
@@ -132,11 +132,11 @@ def test_a_server_that_comes_back_is_found_again_by_the_same_client():
         client = ModelServer(address, deadline=5)
         try:
             with pytest.raises(ModelServerError):
-                await client.predict("dust", 1, PIXELS)
+                await client.predict("dust", 1, {"pixels": PIXELS})
             with model_server(lambda request: answer(encode(np.ones((2, 3), np.float32))), address):
                 for _ in range(100):
                     try:
-                        return await client.predict("dust", 1, PIXELS)
+                        return await client.predict("dust", 1, {"pixels": PIXELS})
                     except ModelServerError:
                         await asyncio.sleep(0.05)
         finally:

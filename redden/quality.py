@@ -1,0 +1,50 @@
+"""Doubts about the pixels of a cutout, in words for the user."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.answer import Flag
+from redden.snr import aperture_noise
+
+LOW_SNR: Final = 5.0
+"""The paper's selection, and that of the training images."""
+
+_DEPTH_APERTURE: Final = 0.1
+_PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
+"""5 sigma depths, AB mag in a circle of 0.1 arcsec radius, outside of which the unit is doubted."""
+
+
+def low_snr(snr: Mapping[str, float]) -> list[Flag]:
+    """A flag if the signal-to-noise ratio of a band is below `LOW_SNR`."""
+    low = {band: value for band, value in snr.items() if value < LOW_SNR}
+    if not low:
+        return []
+    listed = ", ".join(f"{band} {value:.1f}" for band, value in low.items())
+    return [
+        Flag(code="low_snr", message=f"S/N below {LOW_SNR:g}: {listed}. The models were trained on brighter galaxies.")
+    ]
+
+
+def implausible_depth(bands: tuple[str, ...], pixels: NDArray[np.float64], uncalibrated: Collection[str]) -> list[Flag]:
+    """Doubt the unit where the noise is not that of any JWST image; headers are known to state a wrong unit."""
+    noise = aperture_noise(pixels, _DEPTH_APERTURE)
+    depth = {
+        band: float((5 * value * u.nJy).to_value(u.ABmag))
+        for band, value in zip(bands, noise, strict=True)
+        if value > 0 and band not in uncalibrated
+    }
+    odd = {band: mag for band, mag in depth.items() if not _PLAUSIBLE_DEPTH[0] < mag < _PLAUSIBLE_DEPTH[1]}
+    if not odd:
+        return []
+    listed = ", ".join(f"{band} {mag:.1f}" for band, mag in odd.items())
+    return [
+        Flag(
+            code="unit_doubtful",
+            message=f"The noise means a 5 sigma depth in 0.1 arcsec of {listed} AB mag, which no JWST image has; "
+            "the header may state a wrong unit. Check it, and state the right one with `unit`.",
+        )
+    ]
