@@ -56,6 +56,28 @@ def simulate(
 
 
 @app.command()
+def scenes(
+    out: Annotated[Path, typer.Argument(help="New directory for the data set.")],
+    galaxies: Annotated[int, typer.Option(min=1, help="Galaxies to simulate, two views of each.")],
+    seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal data.")] = 0,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON with other settings, as in the card of a data set of scenes.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
+) -> None:
+    """Simulate noiseless galaxies in seven bands, with varied stars, dust and geometry, to be observed in training."""
+    from training.simulate.scenes import simulate_scenes
+    from training.simulate.settings import Scenes
+
+    try:
+        base = Scenes() if settings is None else Scenes.model_validate_json(settings.read_text(encoding="utf-8"))
+        card = simulate_scenes(base.model_copy(update={"seed": seed, "galaxies": galaxies}), out, processes)
+    except (ReddenError, ValidationError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+    print(f"{card.images} scenes of {card.galaxies_kept} galaxies in {out}; {card.images_rejected} were too faint.")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="FITS file to write; an old one is replaced.")],
     seed: Annotated[int, typer.Option(min=0, help="Which galaxy.")] = 9,

@@ -11,16 +11,8 @@ from training.simulate.gas import COLD_DENSITY, GasCells, cell_radius, draw_gas
 from training.simulate.geometry import draw_structure, place_gas, place_stars
 from training.simulate.population import RECENT, SNAPSHOTS, Galaxy, draw_galaxy, surviving_fraction
 from training.simulate.settings import Gas, Geometry, Population
-from training.simulate.spectra import (
-    LINES,
-    TAU_NODES,
-    band_table,
-    behind_dust,
-    extinction,
-    label_table,
-    load_stars,
-    mixture,
-)
+from training.simulate.spectra import TAU_NODES, band_table, behind_dust, label_table, mixture
+from training.simulate.ssp import LINES, extinction, load_stars
 
 MASSES = Population(log_mass_range=(8.0, 10.7))
 

@@ -107,7 +107,7 @@ def image(x: Array, y: Array, flux: Array, bands: tuple[str, ...], size: int = S
     fine = size * OVERSAMPLING
     # Light also comes in from outside; what wraps around the wider field does not reach the image.
     width = 2 * next_fast_len(fine // 2 + _REACH + 1, real=True)
-    field = rfft2(deposit(x, y, flux, width), axes=(0, 1))
+    field = rfft2(deposit(x, y, flux, width).astype(np.float32), axes=(0, 1))
     blurred = irfft2(field * _transfer(bands, width), s=(width, width), axes=(0, 1))
     start = (width - fine) // 2
     cropped = blurred[start : start + fine, start : start + fine]
@@ -176,11 +176,12 @@ def psf(band: str) -> Array:
 
 
 @lru_cache
-def _transfer(bands: tuple[str, ...], side: int) -> NDArray[np.complex128]:
+def _transfer(bands: tuple[str, ...], side: int) -> NDArray[np.complex64]:
     """Fourier transforms of the bands' point-spread functions about the origin, shape (side, side // 2 + 1, bands)."""
     stack = np.zeros((side, side, len(bands)))
     stack[:PSF_SIZE, :PSF_SIZE] = np.stack([psf(band) for band in bands], axis=-1)
-    return np.asarray(rfft2(np.roll(stack, (-_REACH, -_REACH), axis=(0, 1)), axes=(0, 1)))
+    centred = np.roll(stack, (-_REACH, -_REACH), axis=(0, 1)).astype(np.float32)
+    return np.asarray(rfft2(centred, axes=(0, 1)))
 
 
 @lru_cache

@@ -20,6 +20,8 @@ FIRST_STARS: Final = 20.0
 """Redshift at which star formation begins."""
 RECENT: Final = 100.0
 """Time in Myr over which the sSFR is averaged."""
+REDSHIFT_STEP: Final = 0.02
+"""Redshifts are multiples of this, far finer than the edge of any filter, so that tables of spectra can be kept."""
 _STEP: Final = 1.0
 """Time step of star-formation histories in Myr."""
 
@@ -79,7 +81,7 @@ def surviving_fraction(age: Array) -> Array:
 def _draw_redshift(prior: Population, rng: np.random.Generator) -> float:
     if prior.redshifts == "snapshots":
         return float(rng.choice(list(SNAPSHOTS), p=list(SNAPSHOTS.values())))
-    return rng.uniform(*prior.redshift_range)
+    return round(rng.uniform(*prior.redshift_range) / REDSHIFT_STEP) * REDSHIFT_STEP
 
 
 def _draw_log_mass(prior: Population, rng: np.random.Generator) -> float:

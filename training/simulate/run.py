@@ -1,7 +1,7 @@
 """From settings to a data set: one galaxy after the other, on several processes, the same whatever their number."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +77,7 @@ def simulate(settings: Settings, directory: Path, processes: int) -> dataset.Dat
     """
     return dataset.write(
         directory,
-        _batches(settings, processes),
+        in_processes(partial(simulate_galaxies, settings), settings.galaxies, processes),
         source="redden forward model",
         bands=settings.observation.bands,
         settings=settings.model_dump(mode="json"),
@@ -165,10 +165,28 @@ def shine(settings: Settings, galaxy: Galaxy, log_metallicity: float, rng: np.ra
     """
     enrichment = settings.gas.log_metallicity_per_log_mass * np.log10(galaxy.formed_before)
     log_z = rng.normal(log_metallicity + enrichment, settings.gas.cell_scatter)
-    tables = np.concatenate([band_table(settings.observation.bands, galaxy.z), label_table()], axis=1)
-    weights = mixture(np.log10(galaxy.age) + 6, metallicity(log_z))
-    log_flux = (weights @ tables.reshape(len(tables), -1)).reshape(-1, *tables.shape[1:])
-    return np.asarray(log_flux + np.log(galaxy.formed_mass))
+    # A stream of its own: how much lines scatter changes nothing else.
+    boost = line_boost(settings.spectra.line_scatter, rng.spawn(1)[0])
+    tables = [
+        band_table(settings.observation.bands, galaxy.z, settings.spectra, boost),
+        label_table(settings.spectra),
+    ]
+    table = np.concatenate(tables, axis=1)
+    weights = mixture(np.log10(galaxy.age) + 6, metallicity(log_z)).astype(np.float32)
+    log_flux = (weights @ table.reshape(len(table), -1)).reshape(-1, *table.shape[1:])
+    return np.asarray(log_flux + np.float32(np.log(galaxy.formed_mass)))
+
+
+def line_boost(scatter: float, rng: np.random.Generator) -> Array:
+    """Factor on each of ``LINES``: one on all of them, and one on each metal's lines, lognormal.
+
+    Parameters
+    ----------
+    scatter : float
+        In dex.
+    """
+    every, oxygen_2, oxygen_3, nitrogen = 10 ** (scatter * rng.normal(size=4))
+    return every * np.array([oxygen_2, oxygen_3, 1, 1, 1, oxygen_3, oxygen_3, 1, nitrogen])
 
 
 def look(mock: Mock, view: Array) -> View:
@@ -191,7 +209,7 @@ def attenuate(light: Array, tau: Array) -> tuple[Array, dict[str, float]]:
 
     Parameters
     ----------
-    light : ndarray, shape (stars, bands + 2, tau)
+    light : ndarray of float32, shape (stars, bands + 2, tau)
         See `Mock.light`.
     tau : ndarray, shape (stars,)
         Optical depth in V.
@@ -204,7 +222,7 @@ def attenuate(light: Array, tau: Array) -> tuple[Array, dict[str, float]]:
         ``a_v``, ``e_bv`` and ``r_v``; without dust 0, 0 and NaN.
     """
     flux = behind_dust(light, tau)
-    clear = np.exp(light[:, -2:, 0]).sum(axis=0)
+    clear = np.exp(light[:, -2:, 0].astype(np.float64)).sum(axis=0)
     a_b, a_v = -2.5 * np.log10(flux[:, -2:].sum(axis=0) / clear) + 0.0  # 0 without dust, not -0
     e_bv = a_b - a_v
     return flux[:, :-2], {"a_v": a_v, "e_bv": e_bv, "r_v": a_v / e_bv if tau.any() else np.nan}
@@ -226,17 +244,33 @@ def expose(settings: Settings, view: View, flux: Array, rng: np.random.Generator
     return image(x, y, flux, bands, size)
 
 
-def _batches(settings: Settings, processes: int) -> Iterator[dataset.Batch]:
-    """Simulate all galaxies on several processes, in order, and show how far they are."""
-    starts = range(0, settings.galaxies, _GALAXIES_PER_TASK)
-    tasks = [range(start, min(start + _GALAXIES_PER_TASK, settings.galaxies)) for start in starts]
+def in_processes(
+    simulate_some: Callable[[range], dataset.Batch], galaxies: int, processes: int
+) -> Iterator[dataset.Batch]:
+    """Simulate galaxies on several processes, in order, and show how far they are.
+
+    Parameters
+    ----------
+    simulate_some : callable
+        Simulates the galaxies of these numbers; it is sent to other processes.
+    galaxies : int
+        How many.
+    processes : int
+        Worker processes; each uses one thread.
+
+    Yields
+    ------
+    Batch
+    """
+    starts = range(0, galaxies, _GALAXIES_PER_TASK)
+    tasks = [range(start, min(start + _GALAXIES_PER_TASK, galaxies)) for start in starts]
     columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     # Threads of the linear algebra would fight with the processes, and round differently.
     os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool, Progress(*columns) as progress:
-        bar = progress.add_task("galaxies", total=settings.galaxies)
+        bar = progress.add_task("galaxies", total=galaxies)
         try:
-            for batch in pool.map(partial(simulate_galaxies, settings), tasks):
+            for batch in pool.map(simulate_some, tasks):
                 yield batch
                 progress.advance(bar, batch[0])
         finally:

@@ -94,6 +94,17 @@ class Geometry(_Frozen):
     """Time in Myr over which stars leave their clouds."""
 
 
+class Spectra(_Frozen):
+    """Which stars shine through which dust."""
+
+    library: Literal["popstar", "bc03"] = "popstar"
+    """Simple stellar populations, see `training.simulate.ssp`."""
+    curve: Literal["MW", "SMC", "LMC"] = "MW"
+    """Extinction curve of the dust in front of each star."""
+    line_scatter: float = 0.0
+    """Scatter in dex of each metal line's ratio to the hydrogen lines, and of all lines together."""
+
+
 class Observation(_Frozen):
     """How the sky is looked at."""
 
@@ -143,6 +154,42 @@ SAMPLINGS = {
 """By name: many galaxies with few images each, or the paper's grid of 4 orientations and 11 dust-to-metal ratios."""
 
 
+class Variety(_Frozen):
+    """What differs from scene to scene because nobody knows it: ranges and choices, drawn for each galaxy."""
+
+    library: tuple[Literal["popstar", "bc03"], ...] = ("popstar", "bc03")
+    curve: tuple[Literal["MW", "SMC", "LMC"], ...] = ("MW", "SMC", "LMC")
+    line_scatter: float = 0.15
+    """See `Spectra.line_scatter`."""
+    log_gas_to_stars: Range = (-0.3, 0.1)
+    """At logM = 9."""
+    effective_radius: Range = (0.45, 0.75)
+    gas_in_clouds: Range = (0.5, 0.9)
+    cloud_radius: Range = (0.10, 0.20)
+    cleared: Range = (0.2, 0.5)
+    dtm: Range = (0.05, 1.0)
+    """Dust-to-metal ratio, drawn for each view."""
+
+
+class Scenes(_Frozen):
+    """Everything that decides the content of a data set of noiseless scenes."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    galaxies: Annotated[int, Field(ge=1)] = 1000
+    population: Population = Population(redshift_range=(5.5, 9.0))
+    gas: Gas = Gas()
+    geometry: Geometry = Geometry()
+    variety: Variety = Variety()
+    observation: Observation = Observation(
+        bands=tuple(BANDS), depth=(29.8, 29.8), noise_correlation=(0.5, 0.5), min_snr=3.0
+    )
+    """Bands, centring, and how faint a scene may be in the bands of `selected_in`; no noise is added."""
+    selected_in: tuple[str, ...] = ("F277W", "F356W", "F444W")
+    """Bands in which the expected signal-to-noise ratio must reach ``observation.min_snr``."""
+    views: Annotated[int, Field(ge=1)] = 2
+    """Views of each galaxy, from random sides and with random dust-to-metal ratios."""
+
+
 class Settings(_Frozen):
     """Everything that decides the content of a simulated data set, besides the version of the software."""
 
@@ -151,5 +198,6 @@ class Settings(_Frozen):
     population: Population = Population()
     gas: Gas = Gas()
     geometry: Geometry = Geometry()
+    spectra: Spectra = Spectra()
     observation: Observation = Observation()
     sampling: Sampling = Sampling()
