@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on photometric and shape features, fitted for exactly the bands and depth they are asked for."""
+"""Gradient-boosted trees on photometric and shape features, fitted for the very bands and depth they are asked for."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -137,7 +137,8 @@ def _gini(light: Array) -> Array:
     ordered = np.sort(np.abs(light), axis=1)
     pixels = ordered.shape[1]
     rank = 2 * np.arange(1, pixels + 1) - pixels - 1
-    return np.einsum("npb,p->nb", ordered, rank) / np.maximum(ordered.mean(axis=1) * pixels * (pixels - 1), 1e-12)
+    scale = np.maximum(ordered.mean(axis=1) * pixels * (pixels - 1), 1e-12)
+    return np.asarray(np.einsum("npb,p->nb", ordered, rank) / scale)
 
 
 def _m20(weight: Array, total: Array) -> Array:
@@ -147,7 +148,7 @@ def _m20(weight: Array, total: Array) -> Array:
     brightest = np.take_along_axis(weight, order, axis=1)
     among_20 = np.cumsum(brightest, axis=1) - brightest < 0.2 * total[:, None]
     inner = (np.take_along_axis(moment, order, axis=1) * among_20).sum(axis=1)
-    return np.log10(np.maximum(inner, 1e-12) / np.maximum(moment.sum(axis=1), 1e-12))
+    return np.asarray(np.log10(np.maximum(inner, 1e-12) / np.maximum(moment.sum(axis=1), 1e-12)))
 
 
 def _encircled(band: str, radius: float) -> float:

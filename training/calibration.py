@@ -1,0 +1,210 @@
+"""Whether posteriors hold what they promise: coverage, PIT, TARP, and the levels that mend what they miss."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from redden.modelcard import ModelCard, QuantityName
+from redden.posterior import PROBABILITIES, QUANTITIES, exceedance
+from redden.signature import LOGITS, MEAN, SCALE_TRIL
+from training.metrics import Figure
+
+Array = NDArray[np.float64]
+Outputs = Mapping[str, NDArray[np.float32]]
+
+CREDIBILITIES: Final = tuple(np.linspace(0, 1, 41).round(4).tolist())
+"""Where coverage curves are given."""
+
+Levels = tuple[float, float, float, float, float]
+
+
+class Coverage(BaseModel):
+    """How often the truth lies in the 68 % and 95 % intervals; errors are binomial, by galaxy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    galaxies: int
+    held_68: Figure
+    held_95: Figure
+
+
+class Curve(BaseModel):
+    """Share of the truths within the regions of each of `CREDIBILITIES`, and its standard error by galaxy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    held: tuple[float, ...]
+    error: tuple[float, ...]
+
+
+def coverage(truth: Array, quantiles: Array, galaxy: NDArray[np.int64]) -> Coverage:
+    """Coverage of the intervals of one quantity.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (images,)
+    quantiles : ndarray, shape (images, 5)
+        At `redden.posterior.PROBABILITIES`.
+    galaxy : ndarray of int, shape (images,)
+        Images of one galaxy are not independent: their hits are counted as one draw.
+    """
+    low_95, low_68, _, high_68, high_95 = quantiles.T
+    return Coverage(
+        images=len(truth),
+        galaxies=len(np.unique(galaxy)),
+        held_68=_share((low_68 <= truth) & (truth <= high_68), galaxy),
+        held_95=_share((low_95 <= truth) & (truth <= high_95), galaxy),
+    )
+
+
+def coverage_in_bins(
+    truth: Array, quantiles: Array, galaxy: NDArray[np.int64], values: Array, edges: Sequence[float]
+) -> dict[str, Coverage]:
+    """Coverage in bins of another quantity; a bin without an image is left out.
+
+    Parameters
+    ----------
+    truth, quantiles, galaxy
+        See `coverage`.
+    values : ndarray, shape (images,)
+        What is binned.
+    edges : sequence of float
+        Edges of the bins, low included, high excluded; may be infinite.
+
+    Returns
+    -------
+    dict of str to Coverage
+        By a name such as ``5-8`` or ``>= 20``.
+    """
+    bins = {_bin_name(low, high): (values >= low) & (values < high) for low, high in pairwise(edges)}
+    return {
+        name: coverage(truth[inside], quantiles[inside], galaxy[inside])
+        for name, inside in bins.items()
+        if inside.any()
+    }
+
+
+def pit(card: ModelCard, outputs: Outputs, truth: Mapping[str, Array]) -> dict[QuantityName, Array]:
+    """Probability integral transform: the posterior's probability of a value below the truth, for each quantity.
+
+    Uniform between 0 and 1 if the posteriors are calibrated. The card's levels are part of the posterior.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Card of a model with a posterior.
+    outputs : mapping of str to ndarray of float32
+        What the model answered, see ``redden.signature``.
+    truth : mapping of str to ndarray, shape (images,)
+
+    Returns
+    -------
+    dict of str to ndarray, shape (images,)
+    """
+    return {name: 1 - exceedance(card, outputs, name, truth[name]) for name in QUANTITIES}
+
+
+def fit_levels(card: ModelCard, outputs: Outputs, truth: Mapping[str, Array]) -> dict[QuantityName, Levels]:
+    """Levels at which quantiles must be taken to hold what they promise on galaxies like these (conformal adjustment).
+
+    The level for a probability p is the p quantile of the PIT on galaxies that the network was not fitted to: then a
+    share p of them lies below (Kuleshov et al. 2018, arXiv:1807.00263, for quantiles).
+
+    Parameters
+    ----------
+    card, outputs, truth
+        As for `pit`; validation galaxies. Levels that the card has already are not used.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        For ``ModelCard.levels``.
+    """
+    raw = pit(card.model_copy(update={"levels": {}}), outputs, truth)
+    return {name: _levels(values) for name, values in raw.items()}
+
+
+def coverage_curve(values: Array, galaxy: NDArray[np.int64]) -> Curve:
+    """Coverage of all central intervals of one quantity, from its PIT."""
+    distance = 2 * np.abs(values - 0.5)
+    return _curve(distance, galaxy)
+
+
+def tarp(samples: Array, truth: Array, galaxy: NDArray[np.int64], *, seed: int) -> Curve:
+    """Expected coverage of a joint posterior by TARP (Lemos et al. 2023, arXiv:2302.03026).
+
+    A random point is drawn for each image. The samples closer to it than the truth is make a credible region with the
+    truth on its edge; the share of samples in it is uniform if the posterior is right. All coordinates are divided by
+    the standard deviation of the truths first.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (images, samples, coordinates)
+        Of each posterior, see `draw`.
+    truth : ndarray, shape (images, coordinates)
+    galaxy : ndarray of int, shape (images,)
+    seed : int
+        Of the random points.
+
+    Returns
+    -------
+    Curve
+    """
+    scale = truth.std(axis=0)
+    low, high = truth.min(axis=0), truth.max(axis=0)
+    point = np.random.default_rng(seed).uniform(low, high, truth.shape)
+    to_truth = np.linalg.norm((truth - point) / scale, axis=-1)
+    to_samples = np.linalg.norm((samples - point[:, None]) / scale, axis=-1)
+    return _curve((to_samples < to_truth[:, None]).mean(axis=1), galaxy)
+
+
+def draw(outputs: Outputs, draws: int, *, seed: int) -> Array:
+    """Samples of a Gaussian or mixture posterior in its own coordinates, shape (images, draws, targets)."""
+    mean, scale_tril = (outputs[name].astype(np.float64) for name in (MEAN, SCALE_TRIL))
+    if LOGITS not in outputs:
+        mean, scale_tril = mean[:, None], scale_tril[:, None]
+    rng = np.random.default_rng(seed)
+    logits = outputs.get(LOGITS, np.zeros(mean.shape[:2], np.float32)).astype(np.float64)
+    # The greatest of logits with Gumbel noise is a draw from their softmax.
+    component = np.argmax(logits[:, None] + rng.gumbel(size=(len(mean), draws, logits.shape[1])), axis=-1)
+    row = np.arange(len(mean))[:, None]
+    normal = rng.normal(size=(len(mean), draws, mean.shape[-1], 1))
+    return np.asarray(mean[row, component] + (scale_tril[row, component] @ normal)[..., 0])
+
+
+def coordinates(card: ModelCard, truth: Mapping[str, Array]) -> Array:
+    """True values in the coordinates of a model's posterior, shape (images, targets)."""
+    columns = [np.log(truth[t.name]) if t.transform == "log" else truth[t.name] for t in card.targets]
+    return np.stack(columns, axis=1)
+
+
+def _levels(values: Array) -> Levels:
+    found = np.quantile(values, PROBABILITIES).round(5)
+    # Levels must rise within 0...1, also where the validation galaxies are few.
+    a, b, c, d, e = np.clip(np.maximum.accumulate(found + 1e-6 * np.arange(len(found))), 1e-5, 1 - 1e-6).tolist()
+    return a, b, c, d, e
+
+
+def _curve(credibility: Array, galaxy: NDArray[np.int64]) -> Curve:
+    """Empirical distribution function of the credibility of the truth's region."""
+    shares = [_share(credibility <= level, galaxy) for level in CREDIBILITIES]
+    return Curve(held=tuple(share.value for share in shares), error=tuple(share.error for share in shares))
+
+
+def _share(hit: NDArray[np.bool_], galaxy: NDArray[np.int64]) -> Figure:
+    """Share of hits; the error lets the hits of one galaxy depend on each other, and is binomial if each has one."""
+    share = float(hit.mean())
+    _, member = np.unique(galaxy, return_inverse=True)
+    by_galaxy = np.bincount(member, weights=hit - share)
+    return Figure(value=share, error=float(np.sqrt(np.square(by_galaxy).sum()) / len(hit)))
+
+
+def _bin_name(low: float, high: float) -> str:
+    if np.isinf(low):
+        return f"< {high:g}"
+    return f">= {low:g}" if np.isinf(high) else f"{low:g}-{high:g}"
