@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from redden.arrays import asinh, images, planes
 from redden.errors import BadPixelsError, ModelCardError
 from redden.snr import sky_level
 
@@ -34,11 +35,14 @@ def each_band(pixels: Pixels) -> Pixels:
     BadPixelsError
         If an image is constant.
     """
-    low = pixels.min(axis=(-3, -2), keepdims=True)
-    spread = pixels.max(axis=(-3, -2), keepdims=True) - low
+    rows = planes(pixels, np.float32)
+    low = rows.min(axis=-1, keepdims=True)
+    spread = rows.max(axis=-1, keepdims=True) - low
     if not np.all(spread > 0):
         raise BadPixelsError(_FLAT)
-    return np.asarray((pixels - low) / spread, dtype=np.float32)
+    rows -= low
+    rows /= spread
+    return images(rows, pixels.shape[-2])
 
 
 def joint(pixels: Pixels) -> Pixels:
@@ -62,11 +66,13 @@ def joint(pixels: Pixels) -> Pixels:
     BadPixelsError
         If all images of a galaxy are constant.
     """
-    clean = pixels - sky_level(pixels)[..., None, None, :]
-    rms = np.sqrt(np.mean(np.square(clean), axis=(-3, -2, -1), keepdims=True))
+    rows = planes(pixels, np.float64)
+    rows -= sky_level(pixels)[..., None]
+    rms = np.sqrt(np.mean(np.square(rows), axis=(-2, -1), keepdims=True))
     if not np.all(rms > 0):
         raise BadPixelsError(_FLAT)
-    return np.asarray(np.arcsinh(clean / rms), dtype=np.float32)
+    rows /= rms
+    return images(asinh(rows.astype(np.float32)), pixels.shape[-2])
 
 
 NORMALISATIONS: Final[dict[str, Callable[[Pixels], Pixels]]] = {"each-band": each_band, "joint": joint}
