@@ -23,7 +23,8 @@ def planes(images: NDArray[np.floating], dtype: type[Float]) -> NDArray[Float]:
         A copy, contiguous.
     """
     moved = np.moveaxis(images, -1, -3)
-    return np.array(moved, dtype=dtype, order="C").reshape(*moved.shape[:-2], -1)
+    *others, ny, nx = moved.shape
+    return np.array(moved, dtype=dtype, order="C").reshape(*others, ny * nx)
 
 
 def images(rows: NDArray[Float], side: int) -> NDArray[Float]:
