@@ -29,5 +29,5 @@ def test_planes_are_the_images_one_after_the_other(shape):
     stack = np.random.default_rng(1).normal(size=shape)
     rows = planes(stack, np.float64)
     assert rows.shape == (*shape[:-3], shape[-1], shape[-3] * shape[-2])
-    np.testing.assert_array_equal(rows[..., 0, :], stack[..., 0].reshape(*shape[:-3], -1))
+    np.testing.assert_array_equal(rows[..., 0, :], stack[..., 0].reshape(rows[..., 0, :].shape))
     np.testing.assert_array_equal(images(rows, shape[-2]), stack)
