@@ -105,7 +105,7 @@ def edge(rng: np.random.Generator, pixels: Array) -> Array:
     """
     spoilt = np.array(pixels, dtype=np.float64)
     sky = sky_level(spoilt)
-    sigma = median_abs_deviation(spoilt, axis=(1, 2), scale="normal")
+    sigma = median_abs_deviation(spoilt.reshape(len(spoilt), SIZE * SIZE, -1), axis=1, scale="normal")
     for picture, noise, level in zip(spoilt, sigma, sky, strict=True):
         bands = rng.random(picture.shape[-1]) < rng.choice([0.5, 1.0])
         bands |= not bands.any()
