@@ -67,7 +67,7 @@ def tau_v(stars: Array, gas: GasCells, gas_position: Array) -> Array:
     return TAU_V * column
 
 
-@numba.vectorize(cache=True)  # type: ignore[untyped-decorator, no-untyped-call]  # as below
+@numba.vectorize(cache=True)  # type: ignore[untyped-decorator, no-untyped-call]  # numba has no types
 def share_in_front(depth: float) -> float:
     """Share of a cell's column that lies in front of a star.
 
@@ -86,7 +86,7 @@ def share_in_front(depth: float) -> float:
     return 0.5 + 35 / 32 * s * (1 - square * (1 - square * (0.6 - square / 7)))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types for its decorators
+@numba.njit(cache=True)
 def _columns(stars: Array, cells: Array, reach: Array, central_column: Array) -> Array:
     """Column in front of each star; the stars are in the order of their x, so that a cell meets only those nearby."""
     column = np.zeros(len(stars))

@@ -21,7 +21,7 @@ FIRST_STARS: Final = 20.0
 RECENT: Final = 100.0
 """Time in Myr over which the sSFR is averaged."""
 REDSHIFT_STEP: Final = 0.02
-"""Redshifts are multiples of this, far finer than the edge of any filter, so that tables of spectra can be kept."""
+"""Steps that are far finer than the edge of any filter, so that tables of spectra can be kept."""
 _STEP: Final = 1.0
 """Time step of star-formation histories in Myr."""
 
@@ -81,7 +81,8 @@ def surviving_fraction(age: Array) -> Array:
 def _draw_redshift(prior: Population, rng: np.random.Generator) -> float:
     if prior.redshifts == "snapshots":
         return float(rng.choice(list(SNAPSHOTS), p=list(SNAPSHOTS.values())))
-    return round(rng.uniform(*prior.redshift_range) / REDSHIFT_STEP) * REDSHIFT_STEP
+    z = rng.uniform(*prior.redshift_range)
+    return z if prior.redshifts == "continuous" else round(z / REDSHIFT_STEP) * REDSHIFT_STEP
 
 
 def _draw_log_mass(prior: Population, rng: np.random.Generator) -> float:

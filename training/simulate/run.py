@@ -186,7 +186,7 @@ def line_boost(scatter: float, rng: np.random.Generator) -> Array:
         In dex.
     """
     every, oxygen_2, oxygen_3, nitrogen = 10 ** (scatter * rng.normal(size=4))
-    return every * np.array([oxygen_2, oxygen_3, 1, 1, 1, oxygen_3, oxygen_3, 1, nitrogen])
+    return float(every) * np.array([oxygen_2, oxygen_3, 1, 1, 1, oxygen_3, oxygen_3, 1, nitrogen])
 
 
 def look(mock: Mock, view: Array) -> View:

@@ -20,8 +20,8 @@ class _Frozen(BaseModel):
 class Population(_Frozen):
     """Which galaxies there are and how they formed their stars."""
 
-    redshifts: Literal["continuous", "snapshots"] = "continuous"
-    """Uniform in `redshift_range`, or those of the paper's TNG50 snapshots with their shares."""
+    redshifts: Literal["continuous", "steps", "snapshots"] = "continuous"
+    """Uniform in `redshift_range`, the same in steps of 0.02, or the paper's TNG50 snapshots with their shares."""
     redshift_range: Range = (6.0, 8.5)
     log_mass_range: Range = (8.0, 10.7)
     mass_slope: float = -0.40
@@ -176,7 +176,7 @@ class Scenes(_Frozen):
 
     seed: Annotated[int, Field(ge=0)] = 0
     galaxies: Annotated[int, Field(ge=1)] = 1000
-    population: Population = Population(redshift_range=(5.5, 9.0))
+    population: Population = Population(redshifts="steps", redshift_range=(5.5, 9.0))
     gas: Gas = Gas()
     geometry: Geometry = Geometry()
     variety: Variety = Variety()
