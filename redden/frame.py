@@ -121,7 +121,7 @@ def grid_key(image: Image) -> tuple[object, ...] | None:
 
 
 def _framed(wcs: WCS, centre: tuple[float, float], source: str, *, on_sky: bool) -> Frame:
-    steps = _steps(wcs, *centre)
+    steps = steps_at(wcs, *centre)
     if not np.isfinite(steps).all() or not np.linalg.det(steps):
         raise PixelGridError(f"the WCS of {source} does not map its pixels to the sky. Correct the header.")
     return Frame(wcs, centre, steps, on_sky)
@@ -178,14 +178,27 @@ def _celestial_wcs(image: Image) -> WCS | None:
     return wcs if wcs.has_celestial else None
 
 
-def _steps(wcs: WCS, x: float, y: float) -> NDArray[np.float64]:
-    """Steps on the sky per pixel (see `Frame`), by differences of unit vectors, which know of no pole and no wrap."""
-    lon, lat = _lonlat(wcs, x + np.array([-0.5, 0.5, 0, 0]), y + np.array([0, 0, -0.5, 0.5]))
-    left, right, below, above = _unit_vectors(np.radians(lon), np.radians(lat))
-    lon0, lat0 = np.radians(_lonlat(wcs, x, y))
-    east = np.array([-np.sin(lon0), np.cos(lon0), 0])
-    north = np.array([-np.sin(lat0) * np.cos(lon0), -np.sin(lat0) * np.sin(lon0), np.cos(lat0)])
-    steps = np.stack([east, north]) @ np.stack([right - left, above - below], axis=-1)
+def steps_at(wcs: WCS, x: NDArray[np.float64] | float, y: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Steps on the sky per pixel (see `Frame`), by differences of unit vectors, which know of no pole and no wrap.
+
+    Parameters
+    ----------
+    wcs : WCS
+    x, y : float or ndarray, shape (...)
+        Pixels, from 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., 2, 2)
+    """
+    x, y = np.asarray(x)[..., None], np.asarray(y)[..., None]
+    lon, lat = _lonlat(wcs, x + np.array([0, -0.5, 0.5, 0, 0]), y + np.array([0, 0, 0, -0.5, 0.5]))
+    lon, lat = np.radians(lon), np.radians(lat)
+    _, left, right, below, above = np.moveaxis(_unit_vectors(lon, lat), -2, 0)
+    lon, lat = lon[..., 0], lat[..., 0]
+    east = np.stack([-np.sin(lon), np.cos(lon), np.zeros_like(lon)], axis=-1)
+    north = np.stack([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1)
+    steps = np.stack([east, north], axis=-2) @ np.stack([right - left, above - below], axis=-1)
     return np.asarray(np.degrees(steps) * 3600)
 
 
