@@ -13,9 +13,10 @@ from redden.snr import aperture_noise
 LOW_SNR: Final = 5.0
 """The paper's selection, and that of the training images."""
 
-_DEPTH_APERTURE: Final = 0.1
+DEPTH_APERTURE: Final = 0.1
+"""Radius in arcsec of the circle for which depths are stated."""
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
-"""5 sigma depths, AB mag in a circle of 0.1 arcsec radius, outside of which the unit is doubted."""
+"""5 sigma depths, AB mag in `DEPTH_APERTURE`, outside of which the unit is doubted."""
 
 
 def low_snr(snr: Mapping[str, float]) -> list[Flag]:
@@ -29,15 +30,25 @@ def low_snr(snr: Mapping[str, float]) -> list[Flag]:
     ]
 
 
+def limiting_magnitude(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AB magnitudes of 5 times the noise in nJy; NaN where there is none."""
+    return np.asarray((5 * np.where(noise > 0, noise, np.nan) * u.nJy).to_value(u.ABmag))
+
+
+def is_implausible(depth: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a 5 sigma depth, AB mag in `DEPTH_APERTURE`, is that of no JWST image; not if it is NaN."""
+    shallowest, deepest = _PLAUSIBLE_DEPTH
+    return (depth <= shallowest) | (depth >= deepest)
+
+
 def implausible_depth(bands: tuple[str, ...], pixels: NDArray[np.float64], uncalibrated: Collection[str]) -> list[Flag]:
     """Doubt the unit where the noise is not that of any JWST image; headers are known to state a wrong unit."""
-    noise = aperture_noise(pixels, _DEPTH_APERTURE)
-    depth = {
-        band: float((5 * value * u.nJy).to_value(u.ABmag))
-        for band, value in zip(bands, noise, strict=True)
-        if value > 0 and band not in uncalibrated
+    depth = limiting_magnitude(aperture_noise(pixels, DEPTH_APERTURE))
+    odd = {
+        band: mag
+        for band, mag, doubtful in zip(bands, depth, is_implausible(depth), strict=True)
+        if doubtful and band not in uncalibrated
     }
-    odd = {band: mag for band, mag in depth.items() if not _PLAUSIBLE_DEPTH[0] < mag < _PLAUSIBLE_DEPTH[1]}
     if not odd:
         return []
     listed = ", ".join(f"{band} {mag:.1f}" for band, mag in odd.items())
