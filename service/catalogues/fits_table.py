@@ -1,0 +1,105 @@
+"""Tables in FITS files."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import astropy.units as u
+import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+from astropy.table.meta import get_header_from_yaml
+from numpy.typing import NDArray
+
+from service.catalogues.schema import make_field, to_arrow, with_meta
+
+_STRUCTURE: Final = re.compile(
+    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|NEXTEND|"
+    r"(TTYPE|TFORM|TUNIT|TNULL|TSCAL|TZERO|TDISP|TDIM|TBCOL|TUCD|TCOMM|TUTYP)\d+|)"
+)
+"""Keywords that say how the file is built; all others are the table's metadata."""
+_YAML_BEGIN: Final = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--"
+_YAML_END: Final = "--END-ASTROPY-SERIALIZED-COLUMNS--"
+
+
+def find_table(hdus: fits.HDUList) -> fits.BinTableHDU | fits.TableHDU | None:
+    """The first table of a file; None if there is none."""
+    tables = (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU))
+    return next((hdu for hdu in tables if not isinstance(hdu, fits.CompImageHDU)), None)
+
+
+def from_fits(hdus: fits.HDUList, leave_out: frozenset[str] = frozenset()) -> pa.Table:
+    """The first table of a file, without some of its columns."""
+    hdu: Any = find_table(hdus)
+    yaml = _yaml(hdu.header)
+    described = {str(column["name"]): column for column in yaml.get("datatype", ())}
+    fields, arrays = [], []
+    for number, column in enumerate(hdu.columns, start=1):
+        if column.name in leave_out:
+            continue
+        array = to_arrow(_masked(hdu.data, column))
+        extra = described.get(column.name, {})
+        text = {"ucd": hdu.header.get(f"TUCD{number}"), "utype": hdu.header.get(f"TUTYP{number}")}
+        fields.append(
+            make_field(
+                column.name,
+                array.type,
+                unit=_unit(column.unit),
+                description=hdu.header.get(f"TCOMM{number}") or extra.get("description"),
+                format=extra.get("format"),
+                meta={key: value for key, value in text.items() if value} | dict(extra.get("meta", {})),
+            )
+        )
+        arrays.append(array)
+    meta = dict(_cards(hdus[0].header)) | dict(_cards(hdu.header)) | dict(yaml.get("meta", {}))
+    if not meta.get("__serialized_columns__"):
+        meta.pop("__serialized_columns__", None)
+    return pa.Table.from_arrays(arrays, schema=with_meta(pa.schema(fields), meta))
+
+
+def _unit(text: str | None) -> str | None:
+    """A unit as the other formats write it, or as it stands where it is none of the standard's."""
+    if not text:
+        return None
+    unit = u.Unit(text, format="fits", parse_strict="silent")
+    return text if isinstance(unit, u.UnrecognizedUnit) else str(unit.to_string())
+
+
+def _masked(data: fits.FITS_rec, column: fits.Column) -> NDArray[Any]:
+    """The values of a column, masked where the file has none."""
+    values = data[column.name]
+    if "P" in column.format or "Q" in column.format:  # arrays of any length
+        return np.array([*map(np.asarray, values), None], dtype=object)[:-1]
+    values = np.asarray(values)
+    if values.dtype.kind == "b":
+        return np.ma.MaskedArray(values, np.asarray(data)[column.name] == 0)
+    if column.null not in (None, "") and values.dtype.kind in "iu":
+        return np.ma.masked_equal(values, int(column.null))
+    return values
+
+
+def _cards(header: fits.Header) -> Iterator[tuple[str, Any]]:
+    """Keywords that are no structure, with their values; comments and history are lists of lines."""
+    for key in dict.fromkeys(header):
+        if _STRUCTURE.fullmatch(key):
+            continue
+        if key in ("COMMENT", "HISTORY"):
+            lines = [str(line) for line in header[key]]
+            if _YAML_BEGIN in lines:
+                lines = lines[: lines.index(_YAML_BEGIN)] + lines[lines.index(_YAML_END) + 1 :]
+            if lines:
+                yield key, lines
+        elif not isinstance(header[key], fits.card.Undefined):
+            yield key, header[key]
+
+
+def _yaml(header: fits.Header) -> dict[str, Any]:
+    """What astropy adds to the header of a table that FITS has no keywords for."""
+    lines = [str(line) for line in header.get("COMMENT", ())]
+    if _YAML_BEGIN not in lines or _YAML_END not in lines:
+        return {}
+    text, joined = lines[lines.index(_YAML_BEGIN) + 1 : lines.index(_YAML_END)], ""
+    for line in text:  # a line that is too long for a card ends in a backslash
+        joined += line[:-1] if line.endswith("\\") else line + "\n"
+    found: dict[str, Any] = get_header_from_yaml(joined.splitlines())
+    return found

@@ -1,0 +1,70 @@
+"""Parquet files, with the metadata that astropy and the VOParquet convention put into them."""
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.io import votable
+from astropy.table.meta import get_header_from_yaml
+
+from redden.errors import CatalogueError
+from service.catalogues.schema import from_astropy, make_field, with_meta
+
+VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
+"""Where a VOTable without data describes the columns."""
+VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
+_YAML_KEY: Final = b"table_meta_yaml"
+MAX_CELLS: Final = 500_000_000
+"""Most values of a table; a few kB of Parquet can say that a column holds a billion times the same."""
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    CatalogueError
+        If it cannot be read, or holds more than `MAX_CELLS` values.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            cells = file.metadata.num_rows * file.metadata.num_columns
+            if cells > MAX_CELLS:
+                raise CatalogueError(
+                    f"the Parquet file holds {cells:,} values; {MAX_CELLS:,} are taken. Send fewer rows or columns."
+                )
+            table = file.read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CatalogueError(f"the Parquet file cannot be read: {error}") from error
+    described, meta = _described(table.schema.metadata or {})
+    fields = [_merged(field, described[field.name]) if field.name in described else field for field in table.schema]
+    schema = pa.schema(fields, table.schema.metadata)
+    return table.cast(with_meta(schema, meta) if meta else schema)
+
+
+def _described(metadata: dict[bytes, bytes]) -> tuple[dict[str, pa.Field], dict[str, Any]]:
+    """The columns as a VOTable or astropy's YAML in the file describes them, and the table's metadata."""
+    try:
+        if VOTABLE_KEY in metadata:
+            file = votable.parse(io.BytesIO(metadata[VOTABLE_KEY]), verify="ignore")
+            described = from_astropy(file.get_first_table().to_table(use_names_over_ids=True)).schema
+            return {field.name: field for field in described}, {}
+        if _YAML_KEY in metadata:
+            header = get_header_from_yaml(metadata[_YAML_KEY].decode().splitlines())
+            return {column["name"]: _of_yaml(column) for column in header["datatype"]}, dict(header.get("meta", {}))
+    except Exception as error:  # on broken XML or YAML astropy raises nearly any exception there is
+        raise CatalogueError(f"what the Parquet file says about its columns cannot be read: {error}") from error
+    return {}, {}
+
+
+def _of_yaml(column: dict[str, Any]) -> pa.Field:
+    known = {key: column.get(key) for key in ("unit", "description", "format")}
+    texts = {key: str(value) for key, value in known.items() if value is not None}
+    return make_field(column["name"], pa.null(), meta=column.get("meta"), **texts)
+
+
+def _merged(field: pa.Field, described: pa.Field) -> pa.Field:
+    """A column of the file with what is said of it; what Arrow itself kept comes first."""
+    return field.with_metadata({**(described.metadata or {}), **(field.metadata or {})})

@@ -1,0 +1,176 @@
+"""A table in Arrow's columns, and what its schema remembers: units, UCDs, descriptions, and the table's own metadata.
+
+Every reader makes such a table and every writer takes one, so a catalogue may come in one format and go in another.
+A field's metadata holds ``unit``, ``description``, ``format`` and the rest of what `astropy.table` calls ``meta``
+(``ucd``, ``utype`` ...); the schema's metadata holds the table's ``meta``.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import astropy.units as u
+import numpy as np
+import pyarrow as pa
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+_META: Final = b"redden.meta"
+
+
+def make_field(
+    name: str,
+    kind: pa.DataType,
+    *,
+    unit: str | None = None,
+    description: str | None = None,
+    format: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> pa.Field:
+    """A field of a schema with what is known of the column."""
+    known = {"unit": unit, "description": description, "format": format}
+    stated = {key: text for key, text in known.items() if text}
+    if meta:
+        stated["meta"] = _to_json(meta)
+    return pa.field(name, kind, metadata=stated)
+
+
+def field_text(field: pa.Field, key: str) -> str | None:
+    """``unit``, ``description`` or ``format`` of a column; None if not known."""
+    found = (field.metadata or {}).get(key.encode())
+    return None if found is None else found.decode()
+
+
+def field_meta(field: pa.Field) -> dict[str, Any]:
+    """The rest of what is known of a column: ``ucd``, ``utype`` ..."""
+    found: dict[str, Any] = json.loads((field.metadata or {}).get(b"meta", b"{}"))
+    return found
+
+
+def table_meta(schema: pa.Schema) -> dict[str, Any]:
+    """What a table says about itself."""
+    found: dict[str, Any] = json.loads((schema.metadata or {}).get(_META, b"{}"))
+    return found
+
+
+def with_meta(schema: pa.Schema, meta: Mapping[str, Any]) -> pa.Schema:
+    """The schema of a table that says this about itself."""
+    return schema.with_metadata({**(schema.metadata or {}), _META: _to_json(meta).encode()})
+
+
+def from_astropy(table: Table) -> pa.Table:
+    """The columns and metadata of an astropy table; its columns must be plain, without mixins."""
+    fields, columns = [], []
+    for column in table.itercols():
+        array = to_arrow(column)
+        unit = None if column.unit is None else column.unit.to_string()
+        fields.append(
+            make_field(
+                column.name,
+                array.type,
+                unit=unit,
+                description=column.description,
+                format=column.format if isinstance(column.format, str) else None,
+                meta=column.meta,
+            )
+        )
+        columns.append(array)
+    return pa.Table.from_arrays(columns, schema=with_meta(pa.schema(fields), table.meta))
+
+
+def to_arrow(values: NDArray[Any]) -> pa.Array:
+    """An Arrow array of a numpy array, masked or not; more axes make lists of fixed size.
+
+    Parameters
+    ----------
+    values : array, shape (N, ...)
+        Numbers, booleans, text, complex numbers (which become pairs) or objects (text, or arrays of any length).
+
+    Returns
+    -------
+    pyarrow.Array of length N
+    """
+    mask = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else None
+    data = np.asarray(np.ma.getdata(values))
+    if data.dtype.kind == "c":
+        data = np.ascontiguousarray(data).view(data.real.dtype).reshape(*data.shape, 2)
+        mask = None if mask is None else np.repeat(mask[..., np.newaxis], 2, axis=-1)
+    flat = _flat(data.reshape(-1), mask.reshape(-1) if mask is not None and mask.any() else None)
+    for size in reversed(data.shape[1:]):
+        flat = pa.FixedSizeListArray.from_arrays(flat, size)
+    return flat
+
+
+def _flat(data: NDArray[Any], mask: NDArray[np.bool_] | None) -> pa.Array:
+    if data.dtype.kind == "O":
+        missing = np.zeros(len(data), bool) if mask is None else mask
+        return pa.array([None if gone else _plain(value) for value, gone in zip(data, missing, strict=True)])
+    if data.dtype.kind == "S":
+        data = np.char.decode(data, "utf-8", "replace")
+    elif data.dtype.kind == "f" and data.dtype.itemsize > 8:
+        data = data.astype(np.float64)
+    elif data.dtype.kind in "iuf":
+        data = data.astype(data.dtype.newbyteorder("="), copy=False)
+    return pa.array(data, mask=mask)
+
+
+def _plain(value: Any) -> Any:
+    """An element of an object array, as Arrow takes it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ma.MaskedArray | np.ndarray):
+        return value.tolist()
+    return value
+
+
+def prototype(schema: pa.Schema) -> Table:
+    """An astropy table of one row with the columns and metadata of a schema, for astropy to write a header from."""
+    columns = []
+    for field in schema:
+        values = np.zeros(1, dtype=object)
+        kind, shape = field.type, []
+        while pa.types.is_fixed_size_list(kind):
+            shape.append(kind.list_size)
+            kind = kind.value_type
+        if is_number(kind) or pa.types.is_boolean(kind):
+            values = np.zeros((1, *shape), dtype=kind.to_pandas_dtype())
+        elif pa.types.is_list(kind) and is_number(kind.value_type):
+            values[0] = np.zeros(2, dtype=kind.value_type.to_pandas_dtype())
+        else:
+            values[0] = ""
+        unit = field_text(field, "unit")
+        columns.append(
+            Column(
+                values,
+                name=field.name,
+                unit=unit and u.Unit(unit, parse_strict="silent"),
+                description=field_text(field, "description"),
+                format=field_text(field, "format"),
+                meta=field_meta(field),
+            )
+        )
+    return Table(columns, meta=table_meta(schema), copy=False)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether values of this type are whole or floating-point numbers."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def as_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A numeric column in double precision, with NaN in place of nulls."""
+    values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, default=_jsonable)
+
+
+def _jsonable(value: Any) -> Any:
+    """What JSON knows for what may stand in the metadata of a table."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, set | tuple):
+        return list(value)
+    return str(value)
