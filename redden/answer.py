@@ -34,6 +34,54 @@ class Quantities(BaseModel):
     ]
 
 
+class Exceedance(BaseModel):
+    """How likely a quantity is above a value."""
+
+    value: Annotated[float, Field(description="The value, as the request gave it.")]
+    probability: Annotated[
+        float | None, Field(description="Probability of more; null if the model gives point estimates only.")
+    ]
+
+
+class Redshift(BaseModel):
+    """The redshift that the model was told."""
+
+    value: float
+    error: Annotated[float, Field(description="Standard error.")]
+
+
+class Influence(BaseModel):
+    """What moved one quantity."""
+
+    unit: Annotated[
+        str,
+        Field(description="Unit of the numbers: `sigma`, half of the 68 % interval; or that of a point estimate."),
+    ]
+    pixels: Annotated[
+        list[list[float | None]],
+        Field(
+            description="Map of 16x16 cells of 0.06 arcsec, first row at the bottom (y first): how much higher the "
+            "median is with what is there than with sky in its place, mean of the patches of 0.12 arcsec over a cell."
+        ),
+    ]
+    bands: Annotated[
+        dict[str, float | None],
+        Field(
+            description="How much higher the median is with a band than without it; if the model needs all of its "
+            "bands, than with sky in the place of the galaxy. Empty if there is only one that cannot be left out."
+        ),
+    ]
+
+
+class Explanation(BaseModel):
+    """Which pixels and bands moved the answer, by hiding them one after the other."""
+
+    a_v: Influence
+    e_bv: Influence
+    r_v: Influence
+    log_ssfr: Influence
+
+
 class Flag(BaseModel):
     """Something the user should know before using the numbers."""
 
@@ -63,6 +111,11 @@ class Answer(BaseModel):
     """The measurement of one galaxy."""
 
     quantities: Quantities
+    a_v_above: Annotated[
+        Exceedance | None, Field(description="Probability that A_V is above what the request asked about.")
+    ] = None
+    bands: Annotated[list[str], Field(description="Bands that the model looked at.")]
+    redshift: Annotated[Redshift | None, Field(description="Redshift that the model was told; null if none.")] = None
     snr: Annotated[
         dict[str, float], Field(description="Signal-to-noise ratio in a circle of 0.16 arcsec radius, by band.")
     ]
@@ -70,7 +123,10 @@ class Answer(BaseModel):
     in_domain: Annotated[
         bool | None, Field(description="Whether the cutout resembles the training galaxies; null if not known.")
     ] = None
-    domain_score: Annotated[float | None, Field(description="Score behind `in_domain`.")] = None
+    domain_score: Annotated[
+        float | None, Field(description="Score behind `in_domain`: the larger, the stranger; null if not known.")
+    ] = None
+    explanation: Annotated[Explanation | None, Field(description="Given if the request asks for it.")] = None
     model: ModelReference
     provenance: Provenance
 

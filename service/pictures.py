@@ -58,7 +58,14 @@ def fits_file(cutout: Cutout, survey: str) -> bytes:
 
 
 def png_file(cutout: Cutout) -> bytes:
-    """The cutout as a picture whose colours are its reddest, middle and bluest band, with an asinh stretch.
+    """`picture` as a PNG file."""
+    stream = BytesIO()
+    picture(cutout).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def picture(cutout: Cutout) -> Image.Image:
+    """The cutout as 256x256 pixels whose colours are its reddest, middle and bluest band, with an asinh stretch.
 
     The stretch keeps hues (Lupton et al. 2004, PASP 116, 133). The first row of the cutout is at the bottom.
     """
@@ -66,12 +73,9 @@ def png_file(cutout: Cutout) -> bytes:
     layers = [_sky_subtracted(cutout, i) for i in (order[-1], order[len(order) // 2], order[0])]
     peak = max(_LEAST_PEAK, *(float(layer.max()) for layer in layers))
     rgb = make_lupton_rgb(*layers, minimum=-1.0, stretch=peak / _SATURATION, Q=_SOFTENING)
-    picture = Image.fromarray(rgb[::-1]).resize(
+    return Image.fromarray(rgb[::-1]).resize(
         [side * ENLARGEMENT for side in rgb.shape[1::-1]], Image.Resampling.NEAREST
     )
-    stream = BytesIO()
-    picture.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _ascii(text: str) -> str:

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from service.angles import EXAMPLES, Declination, RightAscension, parse_position
-from service.measure import Centring, ModelChoice
+from service.parameters import Centring, Explaining, KnownRedshift, Question
 
 MAX_POSITIONS: Final = 1000
 """Most positions in one request."""
@@ -50,17 +50,21 @@ class Place(BaseModel):
         raise ValueError("give ra and dec, or pos in their place")
 
 
-class SurveyRequest(ModelChoice, Centring):
+class SurveyRequest(Question, Centring):
     """What is asked of a survey, wherever."""
 
     survey: Annotated[str, Field(description="Name of the survey; `GET /v1/surveys` lists them.", examples=["demo"])]
 
 
-class At(SurveyRequest, Place):
+class At(SurveyRequest, Place, KnownRedshift):
     """What is asked of a survey at one position."""
 
 
-class NamedPlace(Place):
+class Measure(At, Explaining):
+    """What is asked of a survey at one position, and how it is written."""
+
+
+class NamedPlace(Place, KnownRedshift):
     """One of many positions."""
 
     id: Annotated[

@@ -9,13 +9,12 @@ from typing import Self
 from anyio.to_thread import run_sync
 from astropy.coordinates import SkyCoord
 
-from redden.answer import Answer
 from redden.cutout import Cutout, cut
 from redden.errors import OffFootprintError
 from redden.fits import Image
 from redden.grid import PIXEL_SCALE, SIZE
 from redden.modelcard import ModelCard
-from service.measure import Measurement
+from service.measure import Measured, Measurement
 from service.positions import SurveyRequest
 from service.surveys.registry import Surveys
 from service.surveys.survey import Survey
@@ -43,8 +42,10 @@ class Sight:
         card = measurement.registry.card(request.model, request.version)
         return cls(request, surveys.get(request.survey), card, surveys, measurement)
 
-    async def measure(self, position: SkyCoord) -> Answer:
-        """Measure the galaxy at a position.
+    async def measure(
+        self, position: SkyCoord, redshift: tuple[float, float] | None = None, *, explain: bool = False
+    ) -> Measured:
+        """Measure the galaxy at a position, of this redshift and standard error if they are known.
 
         Raises
         ------
@@ -52,7 +53,8 @@ class Sight:
             A subclass says what is wrong with the position, the survey or the model server.
         """
         images = await self._images(position)
-        return await self.measurement.measure_cutout(partial(self._cut, images, position), self.request)
+        read = partial(self._cut, images, position)
+        return await self.measurement.measure_cutout(read, self.request, redshift, explain=explain)
 
     async def cutout(self, position: SkyCoord) -> Cutout:
         """The pixels that `measure` measures."""
@@ -60,8 +62,10 @@ class Sight:
         return await self.measurement.in_thread(partial(self._cut, images, position))
 
     async def _images(self, position: SkyCoord) -> list[Image]:
-        """The windows of the bands that the model looks at; of all bands if the survey lacks one of them."""
-        bands = self.card.bands if set(self.card.bands) <= set(self.survey.mosaics) else None
+        """The windows of the bands that the model looks at; of all bands if the survey lacks one that it needs."""
+        there = [band for band in self.card.bands if band in self.survey.mosaics]
+        enough = there if self.card.takes_any_bands else len(there) == len(self.card.bands)
+        bands = there if enough else None
         size = SIZE * PIXEL_SCALE
         if self.request.recentre is not None:
             size += 2 * self.request.recentre_radius

@@ -5,13 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from redden.answer import Answer, PositionAnswer
 from service.dependencies import MeasurementDependency, SurveysDependency
 from service.errors import make_problem, problem_responses
+from service.explanation import PICTURE, answered
 from service.pictures import fits_file, png_file
-from service.positions import At, CutoutRequest, ManyPositions, NamedPlace, WrongPlace
+from service.positions import CutoutRequest, ManyPositions, Measure, NamedPlace, WrongPlace
 from service.sight import Sight
 
 log = logging.getLogger(__name__)
@@ -29,18 +30,25 @@ MEDIA_TYPES: Final = {"fits": "application/fits", "png": "image/png"}
     name="predict_at",
     summary="Measure the dust in the galaxy at a position of a survey",
     response_description="A_V, E(B-V), R_V and the specific star-formation rate, with intervals.",
-    responses=problem_responses(404, 422, 502, 503, 504),
+    response_model=Answer,
+    responses={200: PICTURE, **problem_responses(404, 422, 502, 503, 504)},
 )
 async def predict_at(
-    at: Annotated[At, Query()], surveys: SurveysDependency, measurement: MeasurementDependency
-) -> Answer:
+    request: Request,
+    asked: Annotated[Measure, Query()],
+    surveys: SurveysDependency,
+    measurement: MeasurementDependency,
+) -> Answer | Response:
     """Give a survey and a position; of its mosaics only the pixels around it are read.
+
+    With `explain`, the answer tells which pixels and bands moved it, as JSON or as a picture.
 
     ```
     curl 'http://127.0.0.1:8000/v1/predict?survey=demo&ra=29.99903&dec=12.00498'
     ```
     """
-    return await Sight.of(at, surveys, measurement).measure(at.position)
+    measured = await Sight.of(asked, surveys, measurement).measure(asked.position, asked.z, explain=asked.explain)
+    return await answered(measured, asked, request)
 
 
 def _many(
@@ -59,9 +67,10 @@ def _many(
 async def predict_positions(
     many: Annotated[tuple[Sight, list[NamedPlace | WrongPlace]], Depends(_many)],
 ) -> AsyncIterator[PositionAnswer]:
-    """Give a survey and up to 1,000 positions. Each line holds the `index` of its position and its `id`, if it has one.
+    """Give a survey and up to 1,000 positions, each with its `redshift` and `id` if it has them.
 
-    What is wrong at one position is a `problem` in its line, and does not touch the others.
+    Each line holds the `index` of its position and its `id`. What is wrong at one position is a `problem` in its line,
+    and does not touch the others.
 
     ```
     curl -N http://127.0.0.1:8000/v1/predict/positions -H 'Content-Type: application/json' \\
@@ -86,7 +95,7 @@ async def _line(sight: Sight, turn: asyncio.Semaphore, index: int, place: NamedP
     line = PositionAnswer(index=index, id=place.id, ra=float(position.ra.deg), dec=float(position.dec.deg))
     async with turn:
         try:
-            return line.model_copy(update={"answer": await sight.measure(position)})
+            return line.model_copy(update={"answer": (await sight.measure(position, place.z)).answer})
         except Exception as error:  # what would be an answer of its own is a line here
             problem = make_problem(error)
             if problem.status == 500:

@@ -56,8 +56,12 @@ def _served(survey: Survey, models: list[ModelCard]) -> ServedSurvey:
             for band, of_band in definition.bands.items()
         },
         catalogue=definition.catalogue is not None,
-        models=[card.name for card in models if set(card.bands) <= set(definition.bands)],
+        models=[card.name for card in models if _measurable(card, set(definition.bands))],
     )
+
+
+def _measurable(card: ModelCard, bands: set[str]) -> bool:
+    return bool(bands & set(card.bands)) if card.takes_any_bands else bands >= set(card.bands)
 
 
 @router.get("/surveys", summary="List the surveys", response_description="Every registered survey.")

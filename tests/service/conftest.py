@@ -1,5 +1,6 @@
 """A gateway and a model server on real sockets, over small networks with random weights."""
 
+import math
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,7 +19,9 @@ import uvicorn
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from redden.bands import BANDS
 from redden.modelcard import ModelCard, Target
+from redden.photometric import context_columns
 from service.app import create_app
 from service.inference.local_server import ModelServices, make_server
 from service.inference.servables import load_models
@@ -26,7 +29,12 @@ from service.processes import free_port
 from service.settings import Settings
 
 THREE = ("F277W", "F356W", "F444W")
+SEVEN = tuple(BANDS)
+COMPONENTS = 4
+THRESHOLD = 5.5
+"""Of the domain score of any-band, which is the number of bands."""
 MODELS = {
+    "any-band": (SEVEN, "mixture", "photometric"),
     "gaussian-3band": (THREE, "gaussian", "joint"),
     "paper-1band": (THREE[:1], "point", "each-band"),
     "paper-3band": (THREE, "point", "each-band"),
@@ -41,7 +49,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, (name, (bands, posterior, normalisation)) in enumerate(MODELS.items()):
         version_dir = directory / name / "1"
         _export(version_dir, len(bands), posterior, seed)
-        transform = "log" if posterior == "gaussian" else "identity"
+        transform = "identity" if posterior == "point" else "log"
         ModelCard(
             name=name,
             version=1,
@@ -54,7 +62,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 Target(name="log_ssfr"),
             ),
             posterior=posterior,
-            interval_scale={},
+            domain={"threshold": THRESHOLD} if posterior == "mixture" else None,
             trained_on={},
             trained_with={},
             figures_of_merit={},
@@ -67,17 +75,33 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _export(directory: Path, bands: int, posterior: str, seed: int) -> None:
     import keras
+    from keras import layers
 
     keras.utils.set_random_seed(seed)
-    pixels = keras.Input((32, 32, bands), name="pixels")
-    hidden = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(pixels)
-    hidden = keras.layers.Flatten()(keras.layers.MaxPooling2D()(hidden))
-    hidden = keras.layers.Dense(16, activation="tanh")(hidden)
-    outputs = {"mean": keras.layers.Dense(3, name="mean")(hidden)}
-    if posterior == "gaussian":
-        outputs["scale_tril"] = keras.layers.Reshape((3, 3), name="scale_tril")(keras.layers.Dense(9)(hidden))
-    signature = [keras.InputSpec(shape=(None, 32, 32, bands), dtype="float32", name="pixels")]
-    keras.Model(pixels, outputs).export(directory, input_signature=signature, verbose=False)
+    inputs = {"pixels": keras.Input((32, 32, bands), name="pixels")}
+    hidden = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs["pixels"])
+    hidden = layers.Flatten()(layers.MaxPooling2D()(hidden))
+    outputs = {}
+    if posterior == "mixture":
+        context = inputs["context"] = keras.Input((context_columns(bands),), name="context")
+        hidden = layers.Concatenate()([hidden, context])
+        outputs["domain"] = layers.Flatten(name="domain_column")(context[:, -1:] * bands)
+    hidden = layers.Dense(16, activation="tanh")(hidden)
+    shape = (COMPONENTS, 3) if posterior == "mixture" else (3,)
+    outputs["mean"] = layers.Reshape(shape, name="mean")(layers.Dense(math.prod(shape))(hidden))
+    if posterior != "point":
+        entries = layers.Dense(3 * math.prod(shape))(hidden)
+        outputs["scale_tril"] = layers.Reshape((*shape, 3), name="scale_tril")(entries)
+    if posterior == "mixture":
+        outputs["logits"] = layers.Dense(COMPONENTS, name="logits")(hidden)
+        outputs["domain"] = layers.Reshape((), name="domain")(outputs["domain"])
+    signature = {
+        name: keras.InputSpec(shape=(None, *tensor.shape[1:]), dtype="float32", name=name)
+        for name, tensor in inputs.items()
+    }
+    if len(inputs) == 1:
+        inputs, signature = inputs["pixels"], signature["pixels"]
+    keras.Model(inputs, outputs).export(directory, input_signature=[signature], verbose=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from redden.errors import ModelServerError
+from redden.photometric import context_columns
 from service.inference.client import ModelServer
 from service.inference.local_server import ModelServices
 from service.inference.protocol import PredictRequest
@@ -29,6 +30,15 @@ def official(model_server):
         )
 
 
+def tensors(name, galaxies=5):
+    """Inputs for a model, by name."""
+    bands = {"any-band": 7, "paper-1band": 1}.get(name, 3)
+    found = {"pixels": pixels(galaxies, bands)}
+    if name == "any-band":
+        found["context"] = np.random.default_rng(7).normal(size=(galaxies, context_columns(7))).astype(np.float32)
+    return found
+
+
 def request(name="gaussian-3band", **inputs):
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
@@ -40,25 +50,26 @@ def request(name="gaussian-3band", **inputs):
     return message
 
 
-def ask_light(address, name, array):
+def ask_light(address, name, inputs):
     async def ask():
         server = ModelServer(address, deadline=10)
         try:
-            return await server.predict(name, 1, {"pixels": array})
+            return await server.predict(name, 1, inputs)
         finally:
             await server.close()
 
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("name", ["gaussian-3band", "paper-1band", "paper-3band"])
+@pytest.mark.parametrize("name", ["any-band", "gaussian-3band", "paper-1band", "paper-3band"])
 def test_official_stubs_light_client_and_tensorflow_agree(name, official, model_server, models_dir):
     import tensorflow as tf
 
-    array = pixels(bands=1 if "1band" in name else 3)
-    answer = official[0].Predict(request(name, pixels=array))
-    light = ask_light(model_server, name, array)
-    plain = tf.saved_model.load(models_dir / name / "1").signatures["serving_default"](pixels=tf.constant(array))
+    inputs = tensors(name)
+    answer = official[0].Predict(request(name, **inputs))
+    light = ask_light(model_server, name, inputs)
+    signature = tf.saved_model.load(models_dir / name / "1").signatures["serving_default"]
+    plain = signature(**{tensor: tf.constant(values) for tensor, values in inputs.items()})
     assert set(answer.outputs) == set(light) == set(plain)
     for output, values in light.items():
         np.testing.assert_array_equal(tf.make_ndarray(answer.outputs[output]), values)
@@ -66,10 +77,11 @@ def test_official_stubs_light_client_and_tensorflow_agree(name, official, model_
     assert (answer.model_spec.name, answer.model_spec.version.value) == (name, 1)
 
 
-def test_a_galaxy_has_the_same_answer_alone_and_in_a_large_batch(model_server):
-    array = pixels(300)
-    together = ask_light(model_server, "gaussian-3band", array)
-    alone = ask_light(model_server, "gaussian-3band", array[123:124])
+@pytest.mark.parametrize("name", ["any-band", "gaussian-3band"])
+def test_a_galaxy_has_the_same_answer_alone_and_in_a_large_batch(model_server, name):
+    inputs = tensors(name, 300)
+    together = ask_light(model_server, name, inputs)
+    alone = ask_light(model_server, name, {tensor: values[123:124] for tensor, values in inputs.items()})
     for output, values in alone.items():
         np.testing.assert_allclose(values[0], together[output][123], rtol=1e-5, atol=1e-6)
 
@@ -129,6 +141,7 @@ def with_filter(*names):
         (lambda: with_signature("classify"), "INVALID_ARGUMENT", 'Serving signature key "classify" not found'),
         (lambda: with_filter("mean", "mode"), "INVALID_ARGUMENT", "not found in signature: {mode}"),
         (lambda: request(image=pixels()), "INVALID_ARGUMENT", r"Missing but required: {pixels}"),
+        (lambda: request("any-band", pixels=pixels(bands=7)), "INVALID_ARGUMENT", r"Missing but required: {context}"),
         (lambda: request(pixels=pixels(bands=2)), "INVALID_ARGUMENT", r"\[5, 32, 32, 2\]"),
         (lambda: request(pixels=pixels().astype(np.float64)), "INVALID_ARGUMENT", "float32"),
     ],
@@ -172,4 +185,4 @@ def test_versions_follow_models_config_and_a_broken_one_fails_alone(models_dir, 
 
 def test_the_light_client_names_what_the_server_refuses(model_server):
     with pytest.raises(ModelServerError, match="NOT_FOUND: Could not find any versions of model nosuch"):
-        ask_light(model_server, "nosuch", pixels())
+        ask_light(model_server, "nosuch", {"pixels": pixels()})

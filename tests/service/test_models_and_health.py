@@ -12,11 +12,12 @@ from service.settings import Settings
 def test_models_are_listed_with_their_cards(gateway):
     listed = ModelList.model_validate_json(gateway.get("/v1/models").content)
     assert [(model.name, model.default, model.available) for model in listed.models] == [
+        ("any-band", False, True),
         ("gaussian-3band", True, True),
         ("paper-1band", False, True),
         ("paper-3band", False, True),
     ]
-    assert listed.models[1].card.bands == ("F277W",)
+    assert listed.models[2].card.bands == ("F277W",)
     assert listed.refused == []
 
 
