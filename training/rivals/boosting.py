@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from training.rivals.observed import Answer, BandSet, Observed, points
+from training.rivals.mocks import Answer, BandSet, Mocks, points
 from training.rivals.photometry import features
 
 TARGETS: Final = ("a_v", "e_bv", "log_ssfr")
@@ -34,7 +34,7 @@ class Boosting:
     ----------
     band_set : BandSet
         What the trees see.
-    train, validation : Observed
+    train, validation : Mocks
         Galaxies to fit to and to stop by, observed as those to be answered will be.
     seed : int
         Of the features that each split may choose from.
@@ -42,7 +42,7 @@ class Boosting:
 
     name = "gradient boosting"
 
-    def __init__(self, band_set: BandSet, train: Observed, validation: Observed, *, seed: int) -> None:
+    def __init__(self, band_set: BandSet, train: Mocks, validation: Mocks, *, seed: int) -> None:
         self._band_set = band_set
         seen, unseen = self._features(train), self._features(validation)
         self._trees = {
@@ -52,15 +52,19 @@ class Boosting:
             for target in TARGETS
         }
 
-    def answer(self, observed: Observed) -> Answer:
+    def takes(self, band_set: BandSet) -> bool:
+        """Only what it was fitted to."""
+        return band_set == self._band_set
+
+    def answer(self, mocks: Mocks) -> Answer:
         """Estimates for galaxies."""
-        seen = self._features(observed)
+        seen = self._features(mocks)
         values = {target: trees.predict(seen) for target, trees in self._trees.items()}
         with np.errstate(divide="ignore", invalid="ignore"):
             values["r_v"] = np.where(values["e_bv"] > 0, values["a_v"] / values["e_bv"], np.nan)
         return {quantity: points(estimates) for quantity, estimates in values.items()}
 
-    def _features(self, observed: Observed) -> NDArray[np.float32]:
-        found = features(observed.seen_in(self._band_set), self._band_set.bands)
+    def _features(self, mocks: Mocks) -> NDArray[np.float32]:
+        found = features(mocks.seen_in(self._band_set), self._band_set.bands)
         # Trees want no columns without a value.
         return found if self._band_set.redshift else found[:, :-2]

@@ -11,7 +11,7 @@ from sedpy.observate import Filter
 from redden.bands import BANDS
 from redden.dust import R_V, a_v_from_beta
 from redden.posterior import PROBABILITIES
-from training.rivals.observed import ALL_BANDS, Answer, Observed
+from training.rivals.mocks import ALL_BANDS, Answer, BandSet, Mocks
 from training.rivals.photometry import fluxes
 
 Array = NDArray[np.float64]
@@ -36,9 +36,14 @@ class Meurer:
 
     name = "Meurer"
 
-    def answer(self, observed: Observed) -> Answer:
+    def takes(self, band_set: BandSet) -> bool:
+        """Whether there is a redshift and, at z = 7, ultraviolet light in two bands."""
+        ultraviolet = [band for band in band_set.bands if BANDS[band].pivot / 8 <= REST_WAVELENGTHS[1]]
+        return band_set.redshift and len(ultraviolet) >= 2
+
+    def answer(self, mocks: Mocks) -> Answer:
         """Quantiles for galaxies; NaN where fewer than two bands are ultraviolet and bright enough."""
-        beta, error = slope(*fluxes(observed), observed.redshift[:, 0])
+        beta, error = slope(*fluxes(mocks), mocks.redshift[:, 0])
         # A_V rises with beta, so the quantiles of one are those of the other.
         a_v = a_v_from_beta(beta[:, None] + error[:, None] * _DEVIATIONS, "Calzetti")
         return {"a_v": a_v, "e_bv": a_v / R_V["Calzetti"]}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from redden.grid import PIXEL_SCALE, SIZE
 from redden.snr import APERTURE_RADIUS, aperture_noise, sky_level
-from training.rivals.observed import ALL_BANDS, Observed
+from training.rivals.mocks import ALL_BANDS, Mocks
 from training.simulate.instrument import FINE_SCALE, PSF_SIZE, psf
 
 Array = NDArray[np.float64]
@@ -32,7 +32,7 @@ _x: Final = np.tile(_offset, SIZE)[_inside]
 _y: Final = np.repeat(_offset, SIZE)[_inside]
 
 
-def fluxes(observed: Observed) -> tuple[Array, Array]:
+def fluxes(mocks: Mocks) -> tuple[Array, Array]:
     """Flux of each band and its standard error, corrected to infinity as for a point source.
 
     Returns
@@ -42,15 +42,15 @@ def fluxes(observed: Observed) -> tuple[Array, Array]:
     """
     circle = _distance <= COLOUR_RADIUS
     losses = np.array([_encircled(band, COLOUR_RADIUS) for band in ALL_BANDS])
-    flux, error = np.empty((2, len(observed), len(ALL_BANDS)))
-    for part, images in _in_parts(observed.pixels):
+    flux, error = np.empty((2, len(mocks), len(ALL_BANDS)))
+    for part, images in _in_parts(mocks.pixels):
         clean = images - sky_level(images)[:, None, None, :]
         flux[part] = clean.reshape(len(images), -1, len(ALL_BANDS))[:, circle].sum(axis=1) / losses
         error[part] = aperture_noise(images, COLOUR_RADIUS) / losses
     return flux, error
 
 
-def features(observed: Observed, bands: tuple[str, ...]) -> NDArray[np.float32]:
+def features(mocks: Mocks, bands: tuple[str, ...]) -> NDArray[np.float32]:
     """Photometric and shape features of every galaxy, and its redshift if that is known.
 
     Magnitudes are natural asinh magnitudes (Lupton et al. 1999, AJ 118, 1406), brighter is larger. Per band: the
@@ -62,7 +62,7 @@ def features(observed: Observed, bands: tuple[str, ...]) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    observed : Observed
+    mocks : Mocks
     bands : tuple of str
         The bands to use, from blue to red.
 
@@ -72,8 +72,8 @@ def features(observed: Observed, bands: tuple[str, ...]) -> NDArray[np.float32]:
         NaN where something is unknown.
     """
     columns = [ALL_BANDS.index(band) for band in bands]
-    parts = [_features(images) for _, images in _in_parts(observed.pixels[..., columns])]
-    return np.concatenate([np.concatenate(parts), observed.redshift], axis=1).astype(np.float32)
+    parts = [_features(images) for _, images in _in_parts(mocks.pixels[..., columns])]
+    return np.concatenate([np.concatenate(parts), mocks.redshift], axis=1).astype(np.float32)
 
 
 def _in_parts(pixels: NDArray[np.float32]) -> Iterator[tuple[slice, Array]]:

@@ -11,7 +11,7 @@ from sedpy.observate import Filter
 
 from redden.dust import R_V, attenuation
 from redden.posterior import PROBABILITIES
-from training.rivals.observed import ALL_BANDS, Answer, Observed
+from training.rivals.mocks import ALL_BANDS, Answer, BandSet, Mocks
 from training.rivals.photometry import fluxes
 from training.simulate.population import RECENT, surviving_fraction
 from training.simulate.ssp import LINES, LYMAN_ALPHA, load_stars
@@ -42,12 +42,16 @@ class SedGrid:
 
     name = "chi2 grid of SEDs"
 
-    def answer(self, observed: Observed) -> Answer:
+    def takes(self, band_set: BandSet) -> bool:
+        """Whether there are colours enough to tell anything from the prior."""
+        return len(band_set.bands) >= 3
+
+    def answer(self, mocks: Mocks) -> Answer:
         """Quantiles for galaxies."""
-        flux, error = fluxes(observed)
-        parts = range(0, len(observed), _GALAXIES_AT_ONCE)
+        flux, error = fluxes(mocks)
+        parts = range(0, len(mocks), _GALAXIES_AT_ONCE)
         found = [
-            _posterior(*(values[start : start + _GALAXIES_AT_ONCE] for values in (flux, error, observed.redshift)))
+            _posterior(*(values[start : start + _GALAXIES_AT_ONCE] for values in (flux, error, mocks.redshift)))
             for start in parts
         ]
         a_v = _quantiles(A_V, np.concatenate([one[0] for one in found]))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from redden.bands import BANDS
 from redden.posterior import PROBABILITIES, QUANTITIES
+from training.dataset import DatasetError
+from training.observe import Observed
 
 ALL_BANDS: Final = tuple(BANDS)
 """Bands in the order of the pixels' last axis."""
@@ -18,6 +20,10 @@ Answer = Mapping[str, NDArray[np.float64]]
 
 NaN where a method gives no interval, or no estimate at all.
 """
+
+
+REDSHIFT_ERROR: Final = 0.01
+"""Standard error of the redshifts that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,8 @@ BAND_SETS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """Observed mock galaxies.
+class Mocks:
+    """Observed galaxies whose truth is known.
 
     Attributes
     ----------
@@ -56,12 +62,29 @@ class Observed:
         True values of `redden.posterior.QUANTITIES`.
     galaxy : ndarray of int64, shape (images,)
         Galaxy that each image shows.
+    snr : ndarray of float32, shape (images, 7)
+        Signal-to-noise ratio in each band, also in those that are absent.
     """
 
     pixels: NDArray[np.float32]
     redshift: NDArray[np.float64]
     truth: dict[str, NDArray[np.float64]]
     galaxy: NDArray[np.int64]
+    snr: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, observed: Observed) -> Self:
+        """Galaxies in all bands, with their redshifts as of a spectrum."""
+        if observed.pixels.shape[-1] != len(ALL_BANDS):
+            raise DatasetError(f"a comparison needs scenes in {', '.join(ALL_BANDS)}.")
+        z = observed.truth["z"]
+        return cls(
+            pixels=observed.pixels,
+            redshift=np.stack([z, np.full_like(z, REDSHIFT_ERROR)], axis=1),
+            truth={quantity: observed.truth[quantity] for quantity in QUANTITIES},
+            galaxy=observed.galaxy,
+            snr=observed.snr,
+        )
 
     def __len__(self) -> int:
         return len(self.galaxy)
@@ -74,7 +97,7 @@ class Observed:
     def rows(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Self:
         """Some of the images."""
         truth = {quantity: values[which] for quantity, values in self.truth.items()}
-        return type(self)(self.pixels[which], self.redshift[which], truth, self.galaxy[which])
+        return type(self)(self.pixels[which], self.redshift[which], truth, self.galaxy[which], self.snr[which])
 
     def seen_in(self, band_set: BandSet) -> Self:
         """The same images to an observer who has less: other bands and, if so, the redshift are NaN."""
@@ -82,7 +105,7 @@ class Observed:
         pixels = self.pixels.copy()
         pixels[..., absent] = np.nan
         redshift = self.redshift if band_set.redshift else np.full_like(self.redshift, np.nan)
-        return type(self)(pixels, redshift, self.truth, self.galaxy)
+        return type(self)(pixels, redshift, self.truth, self.galaxy, self.snr)
 
 
 def points(values: NDArray[np.floating]) -> NDArray[np.float64]:
