@@ -13,9 +13,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from redden import __version__
+from redden.jobs import JobRequest
 from service.dependencies import lifespan
 from service.errors import Problem, add_error_handlers
-from service.routes import health, models, pages, positions, predict, surveys
+from service.routes import health, jobs, models, pages, positions, predict, surveys
 from service.settings import Settings, read_settings
 
 DESCRIPTION = """\
@@ -42,22 +43,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
     )
     add_error_handlers(app)
-    for group in (predict, positions, surveys, models, health, pages):
+    for group in (predict, positions, jobs, surveys, models, health, pages):
         app.include_router(group.router)
     _complete_description(app)
     return app
 
 
 def _complete_description(app: FastAPI) -> None:
-    """Add to the API description the schema of a problem, which no endpoint returns, and that of a line of JSON."""
+    """Add to the API description the schemas that no endpoint takes or returns, and that of a line of JSON."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         description = generate()
-        description["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        schemas = description["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        schemas["JobRequest"] = JobRequest.model_json_schema()
         stream = description["paths"]["/v1/predict/positions"]["post"]["responses"]["200"]["content"]
         # The schema of an item is a word of OpenAPI 3.2; in 3.1 it can only stand for the whole.
         stream["application/jsonl"] = {"schema": {"$ref": "#/components/schemas/PositionAnswer"}}

@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.inference.client import ModelServer
+from service.jobs.manager import JobManager
 from service.measure import Measurement
 from service.registry import Registry
 from service.settings import Settings
@@ -24,12 +25,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     model_server = ModelServer(settings.model_server, settings.predict_deadline)
     app.state.measurement = Measurement(registry, model_server, settings.predict_deadline)
     app.state.surveys = Surveys.read(settings)
+    app.state.jobs = JobManager.of(settings, registry, app.state.surveys)
     # Only asked whether it is there, and who asks will ask again.
     app.state.redis = Redis.from_url(
         str(settings.redis_url), socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
     )
     yield
     await model_server.close()
+    app.state.jobs.close()
     app.state.surveys.close()
     await app.state.redis.aclose()
 
@@ -49,6 +52,11 @@ def _surveys(request: Request) -> Surveys:
     return surveys
 
 
+def _jobs(request: Request) -> JobManager:
+    jobs: JobManager = request.app.state.jobs
+    return jobs
+
+
 def _redis(request: Request) -> Redis:
     redis: Redis = request.app.state.redis
     return redis
@@ -57,4 +65,5 @@ def _redis(request: Request) -> Redis:
 SettingsDependency = Annotated[Settings, Depends(_settings)]
 MeasurementDependency = Annotated[Measurement, Depends(_measurement)]
 SurveysDependency = Annotated[Surveys, Depends(_surveys)]
+JobsDependency = Annotated[JobManager, Depends(_jobs)]
 RedisDependency = Annotated[Redis, Depends(_redis)]

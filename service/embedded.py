@@ -80,6 +80,7 @@ def running(embedded: Embedded, say: Callable[[str], None]) -> Iterator[Children
         "REDDEN_MODELS_DIR": str(embedded.models_dir),
         "REDDEN_MODEL_SERVER": model_server,
         "REDDEN_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
+        "REDDEN_JOBS_URL": str(embedded.data_dir / "jobs"),
         "PYTHONUNBUFFERED": "1",
     }
     redden = (sys.executable, "-m", "service")

@@ -10,6 +10,7 @@ from astropy.io.fits import VerifyError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -31,6 +32,8 @@ from redden.errors import (
     UnreadableFileError,
 )
 from service.inference.client import ModelServerTimeoutError
+from service.jobs.state import JobPhaseError, UnknownJobError
+from service.jobs.store import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,18 @@ class MediaTypeError(ReddenError):
     """The request body is of a media type that the service does not take."""
 
 
+class UnknownCatalogueError(ReddenError):
+    """There is no such uploaded catalogue, or no longer."""
+
+
+class UnknownRowError(ReddenError):
+    """A job's catalogue has no such row."""
+
+
+class IdempotencyError(ReddenError):
+    """An ``Idempotency-Key`` was used for something else before, or is in use right now."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProblemType:
     """What one class of exception means over HTTP."""
@@ -65,6 +80,11 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     UnknownSurveyError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-survey", "There is no such survey"),
     NoCatalogueError: ProblemType(HTTPStatus.NOT_FOUND, "no-catalogue", "The survey has no catalogue"),
     OffFootprintError: ProblemType(HTTPStatus.NOT_FOUND, "off-footprint", "The survey has no data there"),
+    UnknownJobError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-job", "There is no such job"),
+    UnknownCatalogueError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-catalogue", "There is no such catalogue"),
+    UnknownRowError: ProblemType(HTTPStatus.NOT_FOUND, "unknown-row", "There is no such row"),
+    JobPhaseError: ProblemType(HTTPStatus.CONFLICT, "job-phase", "The job cannot do that now"),
+    IdempotencyError: ProblemType(HTTPStatus.CONFLICT, "idempotency-key", "The idempotency key is in use"),
     TooLargeError: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The upload is too large"),
     MediaTypeError: ProblemType(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The upload is of the wrong type"),
     RequestValidationError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "parameter", "A parameter is wrong"),
@@ -77,6 +97,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     BadPixelsError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-pixels", "The pixels cannot be measured"),
     ModelServerError: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "model-server", "The model server cannot answer"),
     ModelServerTimeoutError: ProblemType(HTTPStatus.GATEWAY_TIMEOUT, "timeout", "The model server is too slow"),
+    RedisError: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "queue", "The queue of the jobs is away"),
+    StorageError: ProblemType(HTTPStatus.INSUFFICIENT_STORAGE, "storage", "The results cannot be stored"),
     MosaicError: ProblemType(HTTPStatus.BAD_GATEWAY, "mosaic", "A mosaic of the survey cannot be read"),
     MosaicAwayError: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "mosaic-away", "A mosaic cannot be read now"),
     ModelCardError: ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "model-card", "The model does not fit its card"),
@@ -121,6 +143,8 @@ def _detail(error: Exception, kind: ProblemType) -> str:
         )
     if isinstance(error, ClientDisconnect):
         return "The connection was closed before the body was complete."
+    if isinstance(error, RedisError):
+        return "The state of jobs cannot be read or changed now; try again in a moment."
     if isinstance(error, VerifyError):
         return f"A FITS header cannot be understood: {error} Write or download the file again."
     if isinstance(error, ReddenError):

@@ -36,7 +36,19 @@ class Settings(BaseSettings):
     """``HOST:PORT`` of TensorFlow Serving's gRPC endpoint, or of ``redden model-server``."""
 
     redis_url: RedisDsn = RedisDsn("redis://127.0.0.1:6379/0")
-    """Broker and result store of the jobs. It may hold a password and is never logged."""
+    """Queue and state of the jobs. It may hold a password and is never logged."""
+
+    jobs_url: str = Field(default_factory=lambda: str(Path(get_app_dir("redden")) / "jobs"))
+    """Directory or fsspec URL, such as ``s3://bucket/jobs``, of catalogues and results; gateways and workers share it."""
+
+    job_lifetime: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+    """Seconds after which an ended job, or an uploaded catalogue, is deleted."""
+
+    chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = 4000
+    """Rows that a worker measures at a time."""
+
+    max_catalogue_bytes: Annotated[int, Field(gt=0)] = 2**30
+    """Largest catalogue of a job in bytes, as it is uploaded."""
 
     max_upload_bytes: Annotated[int, Field(gt=0)] = 16 * 2**20
     """Largest request body in bytes. Seven bands of 512x512 float32 pixels with errors are 15 MB."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.types import Message, Receive
+from starlette.types import Message
 
 from redden.fits import Upload
 from service.errors import MediaTypeError, TooLargeError, UploadError
@@ -60,13 +60,11 @@ async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
     UploadError
         If there is no file, or a part that is none of ours.
     """
-    if int(request.headers.get("content-length", 0)) > max_bytes:
-        raise _too_large(max_bytes)
-    request = Request(request.scope, _limited(request.receive, max_bytes))
-    media_type = request.headers.get("content-type", RAW_TYPES[0]).partition(";")[0].strip().lower()
-    if media_type == FORM_TYPE:
+    request = limited(request, max_bytes, "Send cutouts, at most a few hundred pixels a side.")
+    kind = media_type(request) or RAW_TYPES[0]
+    if kind == FORM_TYPE:
         return [upload async for upload in _parts(request)]
-    if media_type in RAW_TYPES:
+    if kind in RAW_TYPES:
         body = await request.body()
         if not body:
             raise UploadError(
@@ -74,7 +72,7 @@ async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
             )
         return [Upload(None, body)]
     raise MediaTypeError(
-        f"the body is {media_type}. Send one FITS file with `Content-Type: {RAW_TYPES[0]}`, or several as "
+        f"the body is {kind}. Send one FITS file with `Content-Type: {RAW_TYPES[0]}`, or several as "
         f"{FORM_TYPE}, e.g. `curl -F {PART}=@F277W.fits -F {PART}=@F444W.fits`."
     )
 
@@ -95,22 +93,31 @@ async def _parts(request: Request) -> AsyncIterator[Upload]:
             yield Upload(part.filename, await part.read())
 
 
-def _limited(receive: Receive, max_bytes: int) -> Receive:
-    """``receive``, until more than ``max_bytes`` of the body have come."""
+def media_type(request: Request) -> str:
+    """Media type of the body, as the request states it; empty if it does not."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def limited(request: Request, max_bytes: int, advice: str) -> Request:
+    """The request, whose body is read up to ``max_bytes``.
+
+    Raises
+    ------
+    TooLargeError
+        If ``Content-Length`` exceeds ``max_bytes``; while it is read, as soon as what has come does. ``advice`` says
+        what to do.
+    """
+    too_large = TooLargeError(f"the upload is larger than {max_bytes / 2**20:g} MiB. {advice}")
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise too_large
     received = 0
 
-    async def limited() -> Message:
+    async def receive() -> Message:
         nonlocal received
-        message = await receive()
+        message = await request.receive()
         received += len(message.get("body", b""))
         if received > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large
         return message
 
-    return limited
-
-
-def _too_large(max_bytes: int) -> TooLargeError:
-    return TooLargeError(
-        f"the upload is larger than {max_bytes / 2**20:g} MiB. Send cutouts, at most a few hundred pixels a side."
-    )
+    return Request(request.scope, receive)

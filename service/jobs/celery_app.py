@@ -6,8 +6,12 @@ from celery import Celery
 
 from service.settings import Settings, read_settings
 
-VISIBILITY_TIMEOUT: Final = 600
-"""Seconds after which an unfinished task counts as lost. Tasks are chunks of work that take far less."""
+VISIBILITY_TIMEOUT: Final = 3600
+"""Seconds after which Redis' transport gives an unfinished task to another worker.
+
+Far more than a chunk takes, or tasks would be run again and again. The chunks of a killed worker do not wait for it:
+`service.jobs.sweep` misses them within seconds.
+"""
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -17,13 +21,17 @@ def make_celery(settings: Settings) -> Celery:
     """
     app = Celery("redden", broker=str(settings.redis_url), backend=str(settings.redis_url))
     app.conf.update(
+        imports=["service.jobs.tasks", "service.jobs.sweep"],
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        # A worker whose queue is away finishes what it is at, and stores it.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT,
             # Look for the tasks of lost workers every second, not every 100.
