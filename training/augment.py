@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.symmetry import turn
+
 
 class TurnedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
     """Shuffled batches, every image in one of the eight symmetries of a square, drawn anew in every epoch.
@@ -38,25 +40,3 @@ class TurnedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has n
         """Draw the order and the symmetries of the next epoch."""
         self._order = self._rng.permutation(len(self._pixels))
         self._symmetry = self._rng.integers(8, size=len(self._pixels))
-
-
-def turn(pixels: NDArray[np.float32], symmetry: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Flip and transpose images.
-
-    Parameters
-    ----------
-    pixels : ndarray of float32, shape (images, side, side, bands)
-    symmetry : ndarray of int, shape (images,)
-        0 to 7; bit 0 flips the rows, bit 1 the columns, bit 2 exchanges the two axes.
-
-    Returns
-    -------
-    ndarray of float32, same shape
-        A copy.
-    """
-    turned = pixels.copy()
-    flip_y, flip_x, transpose = ((symmetry & bit) > 0 for bit in (1, 2, 4))
-    turned[flip_y] = turned[flip_y, ::-1]
-    turned[flip_x] = turned[flip_x, :, ::-1]
-    turned[transpose] = turned[transpose].swapaxes(1, 2)
-    return turned
