@@ -16,7 +16,7 @@ __all__ = ["FITTED", "KINDS", "Kind", "Observe"]
 Array = NDArray[np.float64]
 
 Observe = Callable[[Array, np.random.Generator], NDArray[np.floating]]
-"""From noiseless pictures, shape (n, side, side, 7) in nJy per pixel, to what a telescope sees of them."""
+"""From noiseless pictures, shape (n, 32, 32, 7) in nJy per pixel, to what a telescope sees of them."""
 
 Kind = Callable[[np.random.Generator, Array, Observe], tuple[NDArray[np.floating], Array]]
 """A maker of strange cutouts.
@@ -42,13 +42,16 @@ def _low_redshift(rng: np.random.Generator, galaxies: Array, observe: Observe) -
 
 def _pixels(scale: float) -> Kind:
     """Galaxies on a mosaic whose pixels have this size in arcsec, taken for 0.03."""
-    reach = max(0, int(np.ceil(SIZE * (scale / PIXEL_SCALE - 1) / 2)))
 
-    def make(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+    def coarse(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+        reach = int(np.ceil(SIZE * (scale / PIXEL_SCALE - 1) / 2))
         wider = np.pad(galaxies, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="linear_ramp")
-        return _unknown(rescaled(observe(wider, rng), scale))
+        return _seen(rng, rescaled(wider, scale), observe)
 
-    return make
+    def fine(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+        return _unknown(rescaled(observe(galaxies, rng), scale))
+
+    return coarse if scale > PIXEL_SCALE else fine
 
 
 def _saturated(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:

@@ -84,7 +84,7 @@ def star_colours(temperature: Array, rng: np.random.Generator) -> Array:
 
 @lru_cache
 def _populations(metallicity: str) -> tuple[Array, Array, Array]:
-    """Ages in yr, wavelengths in Angstrom, and spectra with nebular emission of PopStar populations of all ages."""
+    """Ages in yr, rest wavelengths in Angstrom, and PopStar's spectra of all ages with nebular emission."""
     with fits.open(str(files("pst").joinpath(SSP_FILE))) as hdus:
         wavelength = np.asarray(hdus["WAVELENGTH"].data["wavelength"], dtype=np.float64)
         table = hdus[f"SED_Z_{metallicity}"].data
@@ -100,7 +100,14 @@ def _populations(metallicity: str) -> tuple[Array, Array, Array]:
         pixel = int(np.searchsorted(wavelength, line))
         width = (wavelength[pixel + 1] - wavelength[pixel - 1]) / 2
         shining[:, pixel] += ABSORBED * H_BETA_PER_PHOTON * photons * ratio / width
-    return age, wavelength, shining
+    seen = (wavelength > 2000) & (wavelength < 60000)
+    return age, wavelength[seen], shining[:, seen]
+
+
+@lru_cache
+def _dust() -> Array:
+    """A_lambda over A_V of the Milky Way at the wavelengths of `_populations`."""
+    return attenuation(_populations(METALLICITIES[0])[1] * u.AA, 1.0, "MW")
 
 
 def galaxy_colours(z: float, rng: np.random.Generator) -> Array:
@@ -126,10 +133,7 @@ def galaxy_colours(z: float, rng: np.random.Generator) -> Array:
     formed = np.where(age <= oldest, np.exp(-(oldest - age) / decline) * np.gradient(age), 0.0)
     young = np.where(age < 3e7, np.gradient(age), 0.0)
     old = np.where(np.arange(age.size) == np.searchsorted(age, oldest), 1.0, 0.0)
-    rest = np.stack([old, formed, young]) @ spectra
     a_v = rng.exponential(0.7, 3) * np.array([0.5, 1.0, 1.0])
-    seen = (wavelength > 2000) & (wavelength < 60000)
-    law = attenuation(wavelength[seen] * u.AA, 1.0, "MW")
-    dusty = rest[:, seen] * 10 ** (-0.4 * a_v[:, None] * law)
-    flux = through_filters(wavelength[seen] * (1 + z), dusty)
+    dusty = (np.stack([old, formed, young]) @ spectra) * 10 ** (-0.4 * a_v[:, None] * _dust())
+    flux = through_filters(wavelength * (1 + z), dusty)
     return np.asarray(flux / flux.mean(axis=1, keepdims=True))
