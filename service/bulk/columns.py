@@ -72,9 +72,7 @@ def result_columns(card: ModelCard) -> tuple[Column, ...]:
     return (
         *(_quantity(name, end) for name in QUANTITIES for end in _ENDS),
         *(_snr(band) for band in card.bands),
-        Column(
-            "domain_score", pa.float32(), "", "stat.value", "How unlike the training galaxies; larger is stranger"
-        ),
+        Column("domain_score", pa.float32(), "", "stat.value", "How unlike the training galaxies; larger is stranger"),
         Column("in_domain", pa.bool_(), "", "meta.code.qual", "Whether it resembles the training galaxies"),
         Column("flags", pa.string(), "", "meta.code", "What to know before using the numbers, codes between spaces"),
         Column("status", pa.string(), "", "meta.code.status", f"`{OK}`, or why there are no numbers"),

@@ -112,8 +112,24 @@ class Layer:
         MosaicError
             If the file is truncated or broken, or cannot be reached.
         """
+        return np.array(self.view(rows, columns), dtype=np.float64)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether its pixels stand in a local file as they are, so that a view of them costs nothing."""
+        scaled = isinstance(self.hdu, fits.CompImageHDU) or any(key in self.hdu.header for key in _SCALING)
+        return self.file.remote is None and not scaled
+
+    def view(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """A rectangle of it in the numbers of the file, which are read when they are looked at if it is `mapped`.
+
+        Raises
+        ------
+        MosaicError
+            As `read`.
+        """
         try:
-            return np.array(self._pixels(rows, columns), dtype=np.float64)
+            return self._pixels(rows, columns)
         except ReddenError:
             raise
         except Exception as error:  # as above
@@ -125,8 +141,7 @@ class Layer:
         return int(self.hdu.fileinfo()["datLoc"])
 
     def _pixels(self, rows: slice, columns: slice) -> NDArray[Any]:
-        plain = not isinstance(self.hdu, fits.CompImageHDU) and not any(key in self.hdu.header for key in _SCALING)
-        if plain and self.file.remote is None:
+        if self.mapped:
             dtype = np.dtype(fits.BITPIX2DTYPE[self.hdu.header["BITPIX"]]).newbyteorder(">")
             # Ten times as fast as a section, which reads row by row.
             return np.asarray(np.memmap(self.file.path, dtype, "r", self._start, self.hdu.shape)[rows, columns])

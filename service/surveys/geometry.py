@@ -1,5 +1,6 @@
 """Where the pixels of a mosaic lie on the sky."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -20,6 +21,9 @@ _WCS_KEYWORD: Final = re.compile(
     r"WCSAXES|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|"
     r"[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
+
+_MARGIN: Final = 4
+"""Pixels around what is asked for, for interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,32 @@ class Geometry:
             raise MosaicError(f"has pixels of {scale:.3g} arcsec, which are not between {low} and {high}.")
         return cls((int(ny), int(nx)), header, wcs, wcs_to_celestial_frame(wcs), scale, outline)
 
+    @property
+    def projection(self) -> tuple[tuple[str, object], ...]:
+        """What images have in common whose pixels differ by a shift, that of ``CRPIX``, and by nothing else."""
+        return tuple(
+            (card.keyword, card.value)
+            for card in self.header.cards
+            if card.keyword not in ("CRPIX1", "CRPIX2", *_UNIT_KEYWORDS)
+        )
+
+    def half_sides(self, size: float) -> tuple[int, int]:
+        """Pixels on each side of the middle of a square of `size` arcsec, and of what holds it however it is turned."""
+        side = size / self.pixel_scale
+        return math.ceil(side / 2), math.ceil(side / math.sqrt(2)) + _MARGIN
+
     def pixel(self, position: SkyCoord) -> tuple[float, float]:
         """The pixel coordinates (x, y), from 0, of a position, with the distortion that the WCS has."""
-        if not isinstance(self.frame, ICRS):
-            position = position.transform_to(self.frame)
-        position = position.spherical
-        x, y = self.wcs.all_world2pix(position.lon.deg, position.lat.deg, 0, ra_dec_order=True)
+        x, y = self.wcs.all_world2pix(*self._degrees(position), 0, ra_dec_order=True)
         return float(x), float(y)
+
+    def undistorted_pixels(self, positions: SkyCoord) -> NDArray[np.float64]:
+        """Pixels (x, y), from 0, of N positions, without any distortion, shape (N, 2); NaN where there are none."""
+        return np.stack(self.wcs.wcs_world2pix(*self._degrees(positions), 0, ra_dec_order=True), axis=-1)
+
+    def _degrees(self, positions: SkyCoord) -> tuple[Any, Any]:
+        """Longitude and latitude of positions in its own frame."""
+        if not isinstance(self.frame, ICRS):
+            positions = positions.transform_to(self.frame)
+        spherical = positions.spherical
+        return spherical.lon.deg, spherical.lat.deg

@@ -1,6 +1,5 @@
 """One mosaic: where it lies on the sky, and reading a window of it."""
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
@@ -23,9 +22,6 @@ from service.surveys.remote import BlockCache
 
 MAX_OPEN: Final = 64
 """Mosaics that stay open; each has a file handle or two."""
-
-_MARGIN: Final = 4
-"""Pixels around what is asked for, for interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +206,7 @@ class Mosaic:
         if pixel is None:
             return None
         x, y = pixel
-        half = math.ceil(size / geometry.pixel_scale / math.sqrt(2)) + _MARGIN
+        asked, half = geometry.half_sides(size)
         try:
             inside, placed = overlap_slices(geometry.shape, (2 * half + 1, 2 * half + 1), (y, x), mode="partial")
         except NoOverlapError:
@@ -225,8 +221,29 @@ class Mosaic:
         header = geometry.header.copy()
         header["CRPIX1"] = header.get("CRPIX1", 0.0) - (x - half)
         header["CRPIX2"] = header.get("CRPIX2", 0.0) - (y - half)
-        square = slice(half - (asked := math.ceil(size / geometry.pixel_scale / 2)), half + asked + 1)
+        square = slice(half - asked, half + asked + 1)
         return Window(data, header, float(np.isfinite(data[square, square]).mean()))
+
+    @property
+    def mapped(self) -> bool:
+        """Whether views of it cost nothing, see `Layer.mapped`."""
+        with self._lock:
+            opened = self._opened()
+            return all(layer.mapped for layer in (opened.science, *opened.maps))
+
+    def views(self, rows: slice, columns: slice) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """A rectangle inside of it in the numbers of the file: the image, and the maps that tell where it has data.
+
+        Raises
+        ------
+        MosaicError
+            If the mosaic cannot be read.
+        """
+        with self._lock:
+            opened = self._opened()
+            views = opened.science.view(rows, columns), tuple(layer.view(rows, columns) for layer in opened.maps)
+        self.others.used(self)
+        return views
 
     def close(self) -> None:
         """Close its files; they are opened again when it is read again."""
