@@ -15,8 +15,14 @@ from redden.served import ModelList, SurveyList
 Angle = float | str
 """An angle in degrees, or sexagesimal: ``12:34:56.7`` is hours for a right ascension, degrees for a declination."""
 
+Place = tuple[Angle, Angle] | tuple[Angle, Angle, float] | tuple[Angle, Angle, float, float]
+"""Right ascension, declination and, if known, redshift and its standard error."""
+
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where ``redden serve`` listens."""
+
+
+_PICTURE: Final = {"explain": True, "format": "png"}
 
 
 class Choice(TypedDict, total=False):
@@ -30,6 +36,19 @@ class Choice(TypedDict, total=False):
     """Move the cutout onto the ``peak`` or the ``centroid`` of its source; by default it stays."""
     recentre_radius: float | None
     """How far it may move, in arcsec."""
+
+
+class Question(Choice, total=False):
+    """What is known of the galaxy, and what else is asked about it."""
+
+    redshift: float | None
+    """Redshift of the galaxy; models that take one answer more narrowly."""
+    redshift_error: float | None
+    """Its standard error; by default 0, as of a spectroscopic redshift."""
+    a_v_above: float | None
+    """Answer also the probability that A_V is above this, in mag."""
+    explain: bool
+    """Tell also which pixels and bands moved the answer."""
 
 
 class NoServiceError(ReddenError):
@@ -79,7 +98,7 @@ class Client:
         pixel_scale: float | None = None,
         ra: Angle | None = None,
         dec: Angle | None = None,
-        **choice: Unpack[Choice],
+        **question: Unpack[Question],
     ) -> Answer:
         """Measure one galaxy in files.
 
@@ -95,8 +114,8 @@ class Client:
             Side of a pixel in arcsec, for images whose headers do not tell.
         ra, dec : float or str, optional
             Position of the galaxy (ICRS); by default the centre of the image.
-        **choice
-            See `Choice`.
+        **question
+            See `Question` and `Choice`.
 
         Returns
         -------
@@ -112,17 +131,28 @@ class Client:
             If a file cannot be read.
         """
         parameters = _stated(
-            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **choice
+            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **question
         )
-        with ExitStack() as stack:
-            parts = [
-                ("files", (Path(path).name, stack.enter_context(Path(path).open("rb")), "application/fits"))
-                for path in files
-            ]
-            response = self._request("POST", "/v1/predict", params=parameters, files=parts)
-        return Answer.model_validate_json(response.content)
+        return Answer.model_validate_json(self._send(files, parameters).content)
 
-    def predict_position(self, survey: str, ra: Angle, dec: Angle, **choice: Unpack[Choice]) -> Answer:
+    def explanation(
+        self,
+        files: Sequence[str | Path],
+        *,
+        bands: Sequence[str] = (),
+        unit: str | None = None,
+        pixel_scale: float | None = None,
+        ra: Angle | None = None,
+        dec: Angle | None = None,
+        **question: Unpack[Question],
+    ) -> bytes:
+        """A PNG picture of what moved the answer about a galaxy in files; parameters and errors as of `predict`."""
+        parameters = _stated(
+            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **question
+        )
+        return self._send(files, {**parameters, **_PICTURE}).content
+
+    def predict_position(self, survey: str, ra: Angle, dec: Angle, **question: Unpack[Question]) -> Answer:
         """Measure the galaxy at a position of a survey.
 
         Parameters
@@ -131,14 +161,24 @@ class Client:
             A survey that the service has, see `surveys`.
         ra, dec : float or str
             Position (ICRS).
-        **choice
-            See `Choice`; and see `predict` for the errors.
+        **question
+            See `Question` and `Choice`; and see `predict` for the errors.
         """
-        parameters = _stated(survey=survey, ra=ra, dec=dec, **choice)
+        parameters = _stated(survey=survey, ra=ra, dec=dec, **question)
         return Answer.model_validate_json(self._request("GET", "/v1/predict", params=parameters).content)
 
+    def explanation_at(self, survey: str, ra: Angle, dec: Angle, **question: Unpack[Question]) -> bytes:
+        """A PNG picture of what moved the answer at a position; parameters and errors as of `predict_position`."""
+        parameters = _stated(survey=survey, ra=ra, dec=dec, **question)
+        return self._request("GET", "/v1/predict", params={**parameters, **_PICTURE}).content
+
     def predict_positions(
-        self, survey: str, positions: Sequence[tuple[Angle, Angle]], **choice: Unpack[Choice]
+        self,
+        survey: str,
+        positions: Sequence[Place],
+        *,
+        a_v_above: float | None = None,
+        **choice: Unpack[Choice],
     ) -> Iterator[PositionAnswer]:
         """Measure at many positions of a survey.
 
@@ -146,8 +186,10 @@ class Client:
         ----------
         survey : str
             A survey that the service has, see `surveys`.
-        positions : sequence of (ra, dec)
+        positions : sequence of (ra, dec), (ra, dec, redshift) or (ra, dec, redshift, redshift_error)
             At most 1,000.
+        a_v_above : float, optional
+            Answer also the probabilities that A_V is above this, in mag.
         **choice
             See `Choice`; and see `predict` for the errors.
 
@@ -157,7 +199,8 @@ class Client:
             For each position, as soon as it is measured: `index` tells which one it is. What is wrong at one position
             is its `problem`, and no exception.
         """
-        asked = _stated(survey=survey, positions=[{"ra": str(ra), "dec": str(dec)} for ra, dec in positions], **choice)
+        places = [_place(*position) for position in positions]
+        asked = _stated(survey=survey, positions=places, a_v_above=a_v_above, **choice)
         with self._stream("POST", "/v1/predict/positions", json=asked) as response:
             for line in response.iter_lines():
                 yield PositionAnswer.model_validate_json(line)
@@ -199,6 +242,15 @@ class Client:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _send(self, files: Sequence[str | Path], parameters: dict[str, Any]) -> httpx.Response:
+        """The response to these files."""
+        with ExitStack() as stack:
+            parts = [
+                ("files", (Path(path).name, stack.enter_context(Path(path).open("rb")), "application/fits"))
+                for path in files
+            ]
+            return self._request("POST", "/v1/predict", params=parameters, files=parts)
+
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         with self._stream(method, path, **content) as response:
             response.read()
@@ -234,6 +286,10 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return problem if isinstance(problem, dict) else {}
+
+
+def _place(ra: Angle, dec: Angle, redshift: float | None = None, redshift_error: float | None = None) -> dict[str, Any]:
+    return _stated(ra=str(ra), dec=str(dec), redshift=redshift, redshift_error=redshift_error)
 
 
 def _stated(**parameters: Any) -> dict[str, Any]:

@@ -34,10 +34,10 @@ COMPONENTS = 4
 THRESHOLD = 5.5
 """Of the domain score of any-band, which is the number of bands."""
 MODELS = {
-    "any-band": (SEVEN, "mixture", "photometric"),
     "gaussian-3band": (THREE, "gaussian", "joint"),
     "paper-1band": (THREE[:1], "point", "each-band"),
     "paper-3band": (THREE, "point", "each-band"),
+    "any-band": (SEVEN, "mixture", "photometric"),
 }
 
 

@@ -45,7 +45,7 @@ def test_the_client_measures_and_lists(url, paths):
         listed = client.models()
     assert answer.quantities.a_v.interval_68 is not None
     assert point.model.name == "paper-1band"
-    assert [model.name for model in listed.models] == ["gaussian-3band", "paper-1band", "paper-3band"]
+    assert [model.name for model in listed.models] == ["any-band", "gaussian-3band", "paper-1band", "paper-3band"]
 
 
 def test_the_client_raises_the_service_s_own_words(url, paths):
@@ -110,7 +110,7 @@ def test_predict_prints_json_and_point_estimates(url, paths):
 
 def test_models_prints_a_table_or_json(url):
     assert "gaussian-3band (default)" in run("models", "--server", url).output
-    assert len(json.loads(run("models", "--server", url, "--json").output)["models"]) == 3
+    assert len(json.loads(run("models", "--server", url, "--json").output)["models"]) == 4
 
 
 def test_openapi_is_written(tmp_path):

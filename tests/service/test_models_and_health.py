@@ -56,7 +56,7 @@ def test_without_a_model_server_the_gateway_lives_but_is_not_ready(lonely, form,
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/model-server")
     assert answer.headers["retry-after"] == "1"
     listed = ModelList.model_validate_json(lonely.get("/v1/models").content)
-    assert [model.available for model in listed.models] == [False, False]
+    assert [model.available for model in listed.models] == [False, False, False]
     assert [refused.model for refused in listed.refused] == ["paper-1band/1"]
 
 

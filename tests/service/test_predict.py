@@ -149,7 +149,8 @@ def test_bands_that_do_not_fit_the_default_model_name_the_models_that_take_them(
     detail = post(image()).json()["detail"]
     assert "model=paper-1band (point estimates)" in detail
     assert "paper-3band" not in detail
-    assert "No model takes it" in post(image(FILTER="F115W")).json()["detail"]
+    assert "model=any-band." in post(image(FILTER="F115W")).json()["detail"]
+    assert "No model takes it" in post(image(FILTER="F115W", BUNIT=None)).json()["detail"]
 
 
 @pytest.mark.parametrize(

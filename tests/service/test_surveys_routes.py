@@ -24,7 +24,7 @@ def test_the_demo_is_always_there(gateway):
     assert demo["name"] == "demo"
     assert set(demo["bands"]) == {"F277W", "F356W", "F444W"}
     assert demo["bands"]["F444W"]["psf_fwhm"] == pytest.approx(0.16, abs=0.03)
-    assert demo["models"] == ["gaussian-3band", "paper-1band", "paper-3band"]
+    assert demo["models"] == ["any-band", "gaussian-3band", "paper-1band", "paper-3band"]
     assert gateway.get("/v1/surveys/demo").json() == demo
 
 
