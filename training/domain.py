@@ -1,0 +1,137 @@
+"""The domain score: how little a galaxy is like those that a network was trained on, answered by its own graph.
+
+A small head looks at what the network makes of a galaxy: its features, the mean and the largest activation of each map
+of its convolutions, and the context. It learns to tell galaxies of the training kind from strange cutouts (outlier
+exposure; Hendrycks, Mazeika & Dietterich 2019, ICLR). A second, smaller one learns which score 1 % of the galaxies of
+the training kind exceed, given their bands, signal-to-noise ratio and redshift, and is subtracted, so that one
+threshold holds for all of them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from redden.modelinput import Inputs
+from redden.signature import CONTEXT, DOMAIN
+from training.networks.redden import FEATURES
+
+Single = NDArray[np.float32]
+
+FALSE_ALARMS: Final = 0.01
+"""Share of the galaxies of the training kind that are called strange."""
+DENSE: Final = (64, 32)
+"""Units of the head that tells strange from known."""
+USUAL: Final = 16
+"""Units of the layer that knows which score is usual."""
+FARTHEST: Final = 8.0
+"""Evidence farther from its mean is cut off, in units of its spread."""
+EPOCHS: Final = 30
+BATCH: Final = 512
+
+
+def evidence(network: keras.Model) -> keras.Model:
+    """From the inputs of a network to what its domain score is made of, the context last, shape (galaxies, numbers).
+
+    Parameters
+    ----------
+    network : keras.Model
+        With inputs ``pixels`` and ``context`` and a layer ``features``.
+    """
+    maps = [layer.output for layer in network.layers if isinstance(layer, layers.ReLU) and len(layer.output.shape) == 4]
+    pooled = [pool()(each) for each in maps for pool in (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)]
+    context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
+    return keras.Model(network.inputs, layers.Concatenate()([*pooled, network.get_layer(FEATURES).output, context]))
+
+
+def build_domain_head(known: Single, context_columns: int) -> tuple[keras.Model, keras.Model]:
+    """Two networks from evidence to a number each: how strange it is, and how strange is usual for its context.
+
+    Parameters
+    ----------
+    known : ndarray of float32, shape (galaxies, numbers)
+        Evidence of galaxies of the training kind, whose mean and spread are the unit.
+    context_columns : int
+        How many of the last numbers are context.
+    """
+    numbers = known.shape[1]
+    given = keras.Input((numbers,), name="evidence")
+    spread = np.maximum(known.std(axis=0), 1e-3)
+    standard = layers.Rescaling((1 / spread).tolist(), (-known.mean(axis=0) / spread).tolist())(given)
+    standard = ops.clip(standard, -FARTHEST, FARTHEST)
+    strange = standard
+    for units in DENSE:
+        strange = layers.Dense(units, activation="relu")(strange)
+    usual = layers.Dense(USUAL, activation="relu")(standard[:, numbers - context_columns :])
+    return keras.Model(given, layers.Dense(1)(strange)), keras.Model(given, layers.Dense(1)(usual))
+
+
+def fit_domain(
+    network: keras.Model, inliers: Inputs, outliers: Mapping[str, Inputs], calibration: Inputs, *, seed: int
+) -> keras.Model:
+    """Give a network a domain score; its own weights stay as they are.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Fitted, with inputs ``pixels`` and ``context``, a layer ``features`` and a dictionary of outputs.
+    inliers : Inputs
+        Galaxies of the training kind.
+    outliers : mapping of str to Inputs
+        Strange cutouts by kind; each kind weighs the same.
+    calibration : Inputs
+        Other galaxies of the training kind, for the scores that are usual.
+    seed : int
+        Decides weights and order.
+
+    Returns
+    -------
+    keras.Model
+        With an output ``domain`` more, shape (galaxies,): above 0 for about 1 % of the galaxies of the training kind.
+    """
+    sees = evidence(network)
+    known, others = _look(sees, inliers), _look(sees, calibration)
+    strange = {kind: _look(sees, inputs) for kind, inputs in outliers.items()}
+    head = fit_head(known, strange, others, inliers[CONTEXT].shape[1], seed=seed)
+    return keras.Model(network.inputs, {**network.output, DOMAIN: head(sees.output)}, name=network.name)
+
+
+def fit_head(
+    known: Single, strange: Mapping[str, Single], calibration: Single, context_columns: int, *, seed: int
+) -> keras.Model:
+    """From evidence to the domain score, shape (galaxies,); see `fit_domain`."""
+    keras.utils.set_random_seed(seed)
+    odd, usual = build_domain_head(known, context_columns)
+    each = np.concatenate([known, *strange.values()])
+    is_strange = np.concatenate([np.zeros(len(known)), np.ones(len(each) - len(known))])
+    shares = [np.full(len(part), 0.5 / len(strange) / len(part)) for part in strange.values()]
+    weight = np.concatenate([np.full(len(known), 0.5 / len(known)), *shares]) * len(each)
+    odd.compile(
+        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * (len(each) // BATCH + 1))),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    odd.fit(each, is_strange, sample_weight=weight, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+
+    usual.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, EPOCHS * (len(calibration) // BATCH + 1))),
+        exceeded_by_few,
+        jit_compile=False,
+    )
+    scores = odd.predict(calibration, batch_size=BATCH, verbose=0)
+    usual.fit(calibration, scores, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    return keras.Model(odd.input, (odd.output - usual(odd.input))[:, 0], name=DOMAIN)
+
+
+def exceeded_by_few(scores: keras.KerasTensor, level: keras.KerasTensor) -> keras.KerasTensor:
+    """Loss that is least where 1 % of the scores exceed the level: the pinball loss (Koenker & Bassett 1978)."""
+    above = scores - level
+    return ops.maximum((1 - FALSE_ALARMS) * above, -FALSE_ALARMS * above)
+
+
+def _look(sees: keras.Model, inputs: Inputs) -> Single:
+    arranged = [inputs[tensor.name] for tensor in sees.inputs]
+    return np.asarray(sees.predict(arranged, batch_size=BATCH, verbose=0), dtype=np.float32)
