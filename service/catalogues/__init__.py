@@ -2,5 +2,6 @@
 
 from service.catalogues.catalogue import Catalogue, CatalogueFolder
 from service.catalogues.read import read
+from service.catalogues.results import FORMATS, results_schema, write_results
 
-__all__ = ["Catalogue", "CatalogueFolder", "read"]
+__all__ = ["FORMATS", "Catalogue", "CatalogueFolder", "read", "results_schema", "write_results"]

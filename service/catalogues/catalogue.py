@@ -71,7 +71,7 @@ class Catalogue:
 
     def write(self, folder: Path) -> None:
         """Keep the rows, and the images, in a folder for `CatalogueFolder` to open."""
-        pq.write_table(self.table, folder / _TABLE, row_group_size=_ROWS, compression="zstd")
+        pq.write_table(self.table, folder / _TABLE, row_group_size=_ROWS, use_compliant_nested_type=False)
         if self.images is not None:
             pq.write_table(pa.table({"files": self.images.files}), folder / _OBJECTS, row_group_size=_ROWS)
             self.images.pixels.seek(0)

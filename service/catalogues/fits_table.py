@@ -11,14 +11,20 @@ from astropy.io import fits
 from astropy.table.meta import get_header_from_yaml
 from numpy.typing import NDArray
 
-from service.catalogues.schema import make_field, to_arrow, with_meta
+from service.catalogues.schema import MIXINS, make_field, to_arrow, with_meta
 
 _STRUCTURE: Final = re.compile(
     r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|NEXTEND|"
-    r"(TTYPE|TFORM|TUNIT|TNULL|TSCAL|TZERO|TDISP|TDIM|TBCOL|TUCD|TCOMM|TUTYP)\d+|)"
+    r"(TTYPE|TFORM|TUNIT|TNULL|TSCAL|TZERO|TDIM|TBCOL)\d+|)"
 )
-"""Keywords that say how the file is built; all others are the table's metadata."""
+"""Keywords that say how the file is built; all others are metadata."""
+_OF_COLUMN: Final = re.compile(r"(T[A-Z]{3,4})(\d+)")
+"""Keywords that say something of a column, by its number."""
+FITS: Final = "fits"
+"""Where in the metadata of a column those are kept that only FITS has: ``TDISP``, ``TCTYP`` ..."""
 _YAML_BEGIN: Final = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--"
+_COMMENT: Final = 70
+"""Characters of a comment."""
 _YAML_END: Final = "--END-ASTROPY-SERIALIZED-COLUMNS--"
 
 
@@ -33,28 +39,37 @@ def from_fits(hdus: fits.HDUList, leave_out: frozenset[str] = frozenset()) -> pa
     hdu: Any = find_table(hdus)
     yaml = _yaml(hdu.header)
     described = {str(column["name"]): column for column in yaml.get("datatype", ())}
+    cards = dict(_cards(hdu.header))
     fields, arrays = [], []
     for number, column in enumerate(hdu.columns, start=1):
+        own = {match[1]: cards.pop(key) for key in [*cards] if (match := _of_column(key, number))}
         if column.name in leave_out:
             continue
         array = to_arrow(_masked(hdu.data, column))
         extra = described.get(column.name, {})
-        text = {"ucd": hdu.header.get(f"TUCD{number}"), "utype": hdu.header.get(f"TUTYP{number}")}
+        named = {"ucd": own.pop("TUCD", None), "utype": own.pop("TUTYP", None)}
+        description = own.pop("TCOMM", None) or extra.get("description")
+        meta = {key: value for key, value in (named | {FITS: own}).items() if value}
         fields.append(
             make_field(
                 column.name,
                 array.type,
                 unit=_unit(column.unit),
-                description=hdu.header.get(f"TCOMM{number}") or extra.get("description"),
+                description=description and str(description),
                 format=extra.get("format"),
-                meta={key: value for key, value in text.items() if value} | dict(extra.get("meta", {})),
+                meta=meta | dict(extra.get("meta", {})),
             )
         )
         arrays.append(array)
-    meta = dict(_cards(hdus[0].header)) | dict(_cards(hdu.header)) | dict(yaml.get("meta", {}))
-    if not meta.get("__serialized_columns__"):
-        meta.pop("__serialized_columns__", None)
-    return pa.Table.from_arrays(arrays, schema=with_meta(pa.schema(fields), meta))
+    table_meta = dict(_cards(hdus[0].header)) | cards | dict(yaml.get("meta", {}))
+    if not table_meta.get(MIXINS):
+        table_meta.pop(MIXINS, None)
+    return pa.Table.from_arrays(arrays, schema=with_meta(pa.schema(fields), table_meta))
+
+
+def _of_column(key: str, number: int) -> re.Match[str] | None:
+    found = _OF_COLUMN.fullmatch(key)
+    return found if found and found[2] == str(number) else None
 
 
 def _unit(text: str | None) -> str | None:
@@ -73,15 +88,17 @@ def _masked(data: fits.FITS_rec, column: fits.Column) -> NDArray[Any]:
     values = np.asarray(values)
     if values.dtype.kind == "b":
         return np.ma.MaskedArray(values, np.asarray(data)[column.name] == 0)
-    if column.null not in (None, "") and values.dtype.kind in "iu":
-        return np.ma.masked_equal(values, int(column.null))
+    if column.null not in (None, ""):
+        raw = np.asarray(data)[column.name]
+        if raw.dtype.kind in "iu":
+            return np.ma.MaskedArray(values, raw == int(column.null))
     return values
 
 
 def _cards(header: fits.Header) -> Iterator[tuple[str, Any]]:
     """Keywords that are no structure, with their values; comments and history are lists of lines."""
     for key in dict.fromkeys(header):
-        if _STRUCTURE.fullmatch(key):
+        if is_structure(key):
             continue
         if key in ("COMMENT", "HISTORY"):
             lines = [str(line) for line in header[key]]
@@ -91,6 +108,22 @@ def _cards(header: fits.Header) -> Iterator[tuple[str, Any]]:
                 yield key, lines
         elif not isinstance(header[key], fits.card.Undefined):
             yield key, header[key]
+
+
+def is_structure(key: str) -> bool:
+    """Whether a keyword says how a file is built, and nothing of what is in it."""
+    return bool(_STRUCTURE.fullmatch(key))
+
+
+def yaml_comments(lines: list[str]) -> Iterator[str]:
+    """Comments that say in YAML what FITS has no keywords for, as astropy reads and writes them."""
+    yield _YAML_BEGIN
+    for line in lines:
+        while len(line) > _COMMENT:
+            yield line[: _COMMENT - 1] + "\\"
+            line = line[_COMMENT - 1 :]
+        yield line
+    yield _YAML_END
 
 
 def _yaml(header: fits.Header) -> dict[str, Any]:

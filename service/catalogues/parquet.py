@@ -7,10 +7,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import votable
+from astropy.table import Table, serialize
 from astropy.table.meta import get_header_from_yaml
 
 from redden.errors import CatalogueError
-from service.catalogues.schema import from_astropy, make_field, with_meta
+from service.catalogues.schema import MIXINS, from_astropy, has_meta, make_field, with_meta
 
 VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 """Where a VOTable without data describes the columns."""
@@ -38,7 +39,11 @@ def read_parquet(path: Path) -> pa.Table:
             table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CatalogueError(f"the Parquet file cannot be read: {error}") from error
+    if has_meta(table.schema):  # it is one of ours, and complete
+        return table
     described, meta = _described(table.schema.metadata or {})
+    if MIXINS in meta:  # masks, times ... that astropy makes of several columns
+        return from_astropy(serialize.represent_mixins_as_columns(Table.read(path, format="parquet")))
     fields = [_merged(field, described[field.name]) if field.name in described else field for field in table.schema]
     schema = pa.schema(fields, table.schema.metadata)
     return table.cast(with_meta(schema, meta) if meta else schema)

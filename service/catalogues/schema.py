@@ -6,14 +6,17 @@ A field's metadata holds ``unit``, ``description``, ``format`` and the rest of w
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import astropy.units as u
 import numpy as np
 import pyarrow as pa
-from astropy.table import Column, Table
+from astropy.table import Column, SerializedColumn, Table
 from numpy.typing import NDArray
+
+MIXINS: Final = "__serialized_columns__"
+"""Where astropy keeps in a table's metadata which columns together are a time, a position ..."""
 
 _META: Final = b"redden.meta"
 
@@ -51,6 +54,11 @@ def table_meta(schema: pa.Schema) -> dict[str, Any]:
     """What a table says about itself."""
     found: dict[str, Any] = json.loads((schema.metadata or {}).get(_META, b"{}"))
     return found
+
+
+def has_meta(schema: pa.Schema) -> bool:
+    """Whether a schema is one of ours, of a file that `with_meta` has passed."""
+    return _META in (schema.metadata or {})
 
 
 def with_meta(schema: pa.Schema, meta: Mapping[str, Any]) -> pa.Schema:
@@ -124,32 +132,109 @@ def _plain(value: Any) -> Any:
 
 
 def prototype(schema: pa.Schema) -> Table:
-    """An astropy table of one row with the columns and metadata of a schema, for astropy to write a header from."""
-    columns = []
-    for field in schema:
-        values = np.zeros(1, dtype=object)
-        kind, shape = field.type, []
-        while pa.types.is_fixed_size_list(kind):
-            shape.append(kind.list_size)
-            kind = kind.value_type
-        if is_number(kind) or pa.types.is_boolean(kind):
-            values = np.zeros((1, *shape), dtype=kind.to_pandas_dtype())
-        elif pa.types.is_list(kind) and is_number(kind.value_type):
-            values[0] = np.zeros(2, dtype=kind.value_type.to_pandas_dtype())
-        else:
-            values[0] = ""
-        unit = field_text(field, "unit")
-        columns.append(
-            Column(
-                values,
-                name=field.name,
-                unit=unit and u.Unit(unit, parse_strict="silent"),
-                description=field_text(field, "description"),
-                format=field_text(field, "format"),
-                meta=field_meta(field),
-            )
+    """An astropy table of one row with the columns and metadata of a schema, for astropy to write a header from.
+
+    The types must be those of `plain_schema`; text is one character wide.
+    """
+    columns = [
+        Column(
+            _sample(field.type),
+            name=field.name,
+            unit=_unit(field_text(field, "unit")),
+            description=field_text(field, "description"),
+            format=field_text(field, "format"),
+            meta=field_meta(field),
         )
-    return Table(columns, meta=table_meta(schema), copy=False)
+        for field in schema
+    ]
+    meta = table_meta(schema)
+    if mixins := _mixins(meta.pop(MIXINS, {}), schema.names):
+        meta[MIXINS] = mixins
+    return Table(columns, meta=meta, copy=False)
+
+
+def _mixins(described: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Of what astropy makes of several columns, such as times, that whose columns are all there."""
+    mixins = {name: _mixin(parts) for name, parts in described.items()}
+    return {name: parts for name, parts in mixins.items() if set(_columns_of(parts)) <= set(names)}
+
+
+def _mixin(parts: dict[str, Any]) -> dict[str, Any]:
+    made = {key: _mixin(part) if isinstance(part, dict) else part for key, part in parts.items()}
+    return made if "__class__" in made or "name" not in made else SerializedColumn(made)
+
+
+def _columns_of(parts: dict[str, Any]) -> Iterator[str]:
+    for part in parts.values():
+        if isinstance(part, SerializedColumn):
+            yield part["name"]
+        elif isinstance(part, dict):
+            yield from _columns_of(part)
+
+
+def _unit(text: str | None) -> u.UnitBase | None:
+    return u.Unit(text, parse_strict="silent") if text else None
+
+
+def _sample(kind: pa.DataType) -> NDArray[Any]:
+    """An array of one row of this type."""
+    shape = [1]
+    while pa.types.is_fixed_size_list(kind):
+        shape.append(kind.list_size)
+        kind = kind.value_type
+    if pa.types.is_string(kind):
+        return np.full(1, " ")
+    if pa.types.is_list(kind):
+        rows = np.zeros(1, dtype=object)
+        rows[0] = np.zeros(2, dtype=kind.value_type.to_pandas_dtype())
+        return rows
+    return np.zeros(shape, dtype=kind.to_pandas_dtype())
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema with truth values, numbers, text, and arrays of numbers alone; `plain` makes such a table."""
+    fields = [field.with_type(_plain_type(field.type)) for field in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if is_number(kind) or pa.types.is_boolean(kind):
+        return kind
+    if pa.types.is_fixed_size_list(kind):
+        inner = _plain_type(kind.value_type)
+        return pa.string() if inner == pa.string() or pa.types.is_list(inner) else pa.list_(inner, kind.list_size)
+    if _is_list(kind) and is_number(kind.value_type) and not pa.types.is_float16(kind.value_type):
+        return pa.list_(kind.value_type)
+    return pa.string()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table with the types of `plain_schema`; times are in ISO 8601, and what is nested is JSON."""
+    schema = plain_schema(table.schema)
+    columns = [_as_type(column, kind) for column, kind in zip(table.columns, schema.types, strict=True)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if kind == pa.string() and (pa.types.is_nested(column.type) or pa.types.is_binary(column.type)):
+        return as_json(column)
+    return column.cast(kind)
+
+
+def as_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of arrays as JSON text."""
+    texts = [None if value is None else _to_json(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -6,10 +6,10 @@ from xml.parsers import expat
 
 import pyarrow as pa
 from astropy.io import votable
-from astropy.io.votable.tree import CooSys, Info, Param, Resource, TableElement, VOTableFile
+from astropy.io.votable.tree import TableElement, VOTableFile
 
 from redden.errors import CatalogueError
-from service.catalogues.schema import from_astropy, prototype, table_meta, with_meta
+from service.catalogues.schema import from_astropy, with_meta
 
 _INFO: Final = ("ID", "name", "value", "xtype", "ref", "unit", "ucd", "utype")
 _PARAM: Final = ("ID", "name", "datatype", "arraysize", "ucd", "utype", "xtype", "description")
@@ -91,26 +91,3 @@ def _unit(param: Any) -> str | None:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def empty_votable(schema: pa.Schema) -> VOTableFile:
-    """A VOTable with the columns and metadata of a schema and one row of zeros, for its header to be written."""
-    meta = table_meta(schema)
-    file = VOTableFile.from_table(prototype(schema))
-    resource: Resource = file.resources[0]
-    resource.type = "results"
-    element = resource.tables[0]
-    element.infos.extend(Info(**info) for info in _listed(meta, "infos"))
-    element.params.extend(Param(file, **param) for param in _listed(meta, "params"))
-    resource.coordinate_systems.extend(CooSys(**system) for system in _listed(meta, "coosys"))
-    known = {system.ID for system in resource.coordinate_systems}
-    for field in element.fields:
-        if (reference := meta.get("refs", {}).get(field.name)) in known:
-            field.ref = reference
-    return file
-
-
-def _listed(meta: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """What `_described` keeps under this key; a table of another format may have other things there."""
-    found = meta.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
