@@ -1,29 +1,20 @@
 """Errors of a fitted network or of an exported model on galaxies that it has not seen."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import keras
-import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from redden.errors import ModelCardError
-from redden.modelcard import ModelCard
 from redden.posterior import QUANTITIES, UNITS, quantiles
-from redden.signature import PIXELS, SIGNATURE
-from training.fit import BATCH, NETWORK_FILE, read_run_card
+from redden.signature import PIXELS
 from training.metrics import Estimates, Figure, figures
+from training.predict import open_model
 from training.samples import load
 
 EVALUATION_FILE: Final = "evaluation.json"
 """Name of the result in a run's directory."""
-
-Predict = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
 
 class Evaluation(BaseModel):
@@ -66,11 +57,11 @@ def evaluate(directory: Path, data: Path) -> Evaluation:
     DatasetError
         If the data set cannot be used.
     """
-    card, predict = _open(directory)
+    card, predict = open_model(directory)
     data_card, samples = load(data, card.bands, card.normalisation)
     seed = card.trained_on["split_seed"]
     test = samples.part("test", seed)
-    answer = quantiles(card, predict(test.pixels))
+    answer = quantiles(card, predict({PIXELS: test.pixels}))
     return Evaluation(
         model=card.name,
         data_set=data_card.name,
@@ -84,29 +75,6 @@ def evaluate(directory: Path, data: Path) -> Evaluation:
             for name in QUANTITIES
         },
     )
-
-
-def _open(directory: Path) -> tuple[ModelCard, Predict]:
-    if (directory / NETWORK_FILE).exists():
-        network = keras.models.load_model(directory / NETWORK_FILE)
-        return read_run_card(directory), lambda pixels: network.predict(pixels, batch_size=BATCH, verbose=0)
-    if (directory / "saved_model.pb").exists():
-        return ModelCard.read(directory), _saved_model(directory)
-    raise ModelCardError(
-        f"{directory} is neither the directory of a run ({NETWORK_FILE}) nor of a model (saved_model.pb)."
-    )
-
-
-def _saved_model(directory: Path) -> Predict:
-    loaded = tf.saved_model.load(str(directory))
-    signature = loaded.signatures[SIGNATURE]
-
-    def predict(pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-        answers = [signature(**{PIXELS: tf.constant(batch)}) for batch in batches]
-        return {name: np.concatenate([answer[name].numpy() for answer in answers]) for name in answers[0]}
-
-    return predict
 
 
 def table(evaluation: Evaluation) -> Table:

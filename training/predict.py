@@ -35,13 +35,22 @@ def open_model(directory: Path) -> tuple[ModelCard, Predict]:
         If the directory is neither.
     """
     if (directory / NETWORK_FILE).exists():
-        network = keras.models.load_model(directory / NETWORK_FILE)
-        return read_run_card(directory), lambda inputs: network.predict(dict(inputs), batch_size=BATCH, verbose=0)
+        return read_run_card(directory), _network(directory)
     if (directory / "saved_model.pb").exists():
         return ModelCard.read(directory), _saved_model(directory)
     raise ModelCardError(
         f"{directory} is neither the directory of a run ({NETWORK_FILE}) nor of a model (saved_model.pb)."
     )
+
+
+def _network(directory: Path) -> Predict:
+    network = keras.models.load_model(directory / NETWORK_FILE)
+
+    def predict(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        arranged = keras.tree.map_structure(lambda tensor: inputs[tensor.name], network.input)
+        return dict(network.predict(arranged, batch_size=BATCH, verbose=0))
+
+    return predict
 
 
 def _saved_model(directory: Path) -> Predict:
