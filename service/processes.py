@@ -63,7 +63,7 @@ class Children:
     environment: Mapping[str, str]
     _children: list[Child] = field(default_factory=list)
 
-    def start(self, name: str, command: Sequence[str | Path], stdin: str = "") -> None:
+    def start(self, name: str, command: Sequence[str | Path], stdin: str = "") -> Child:
         """Start a child. It is the leader of a process group, so that Ctrl-C reaches only this process."""
         wrapper = (sys.executable, "-ISc", _DIE_WITH_PARENT) if sys.platform == "linux" else ()
         log = self.log_dir / f"{name}.log"
@@ -76,10 +76,12 @@ class Children:
                 env={**os.environ, **self.environment},
                 start_new_session=True,
             )
-        self._children.append(Child(name, process, log))
+        child = Child(name, process, log)
+        self._children.append(child)
         assert process.stdin is not None
         with process.stdin as pipe, suppress(BrokenPipeError):
             pipe.write(stdin.encode())
+        return child
 
     def check(self) -> None:
         """Raise `ChildDiedError` if a child has ended."""

@@ -15,8 +15,8 @@ from redis.retry import Retry
 from redden.jobs import JobOptions
 from redden.modelcard import ModelCard
 from service.bulk.columns import OK
+from service.bulk.measure import measure_positions
 from service.inference.client import ModelServer
-from service.jobs.adapter import measure_positions
 from service.jobs.plan import Chunk, read_chunk
 from service.jobs.state import LEASE, JobDescription, Jobs, Part
 from service.jobs.store import Store, storing

@@ -20,14 +20,13 @@ from redden.errors import BandError, CatalogueError
 from redden.jobs import Job, JobOptions, JobProvenance, JobRequest, JobRow, Phase, ResultFormat, StoredCatalogue
 from redden.modelcard import ModelCard
 from service.bulk.columns import result_columns
-from service.catalogues.catalogue import Catalogue
-from service.catalogues.read import read
+from service.catalogues import Catalogue, read, results_schema
 from service.errors import IdempotencyError, UnknownCatalogueError, UnknownRowError
 from service.jobs.celery_app import make_celery
 from service.jobs.chunk import CATALOGUE, PARTS, folder_of
 from service.jobs.plan import write_plan
 from service.jobs.queue import Queue
-from service.jobs.results import ResultFile, result_file, row_values, write_columns
+from service.jobs.results import ResultFile, result_file, row_values, write_schema
 from service.jobs.state import JobDescription, Jobs, Part, UnknownJobError
 from service.jobs.store import Store, new_id, storing
 from service.jobs.sweep import CATALOGUES, delete
@@ -276,7 +275,7 @@ class JobManager:
                 for part in (CATALOGUE, PARTS):
                     (folder / part).mkdir()
                 catalogue.write(folder / CATALOGUE)
-                write_columns(folder, result_columns(card))
+                write_schema(folder, results_schema(catalogue.table.schema, result_columns(card)))
                 sky = (catalogue.ra, catalogue.dec, catalogue.redshift)
                 return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky)
 

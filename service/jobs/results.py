@@ -1,7 +1,7 @@
 """Results of a job: the rows of the catalogue in their order, with what the parts say of them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,15 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from redden.jobs import Job, ResultFormat
-from service.bulk.columns import Column
-from service.catalogues.catalogue import CatalogueFolder
-from service.catalogues.schema import make_field
+from service.catalogues import FORMATS, CatalogueFolder, write_results
 from service.jobs.chunk import CATALOGUE, ROW, folder_of, read_part
-from service.jobs.pipe import streamed
 from service.jobs.plan import chunks_of_rows
 from service.jobs.state import Part
 from service.jobs.store import Store
-from service.jobs.writers import MEDIA_TYPES, SUFFIXES, write_results
 
 PENDING: Final = "pending"
 """Status of a row that has not been measured yet."""
@@ -28,11 +24,7 @@ PENDING: Final = "pending"
 PAGE: Final = 2**18
 """Rows that are put together at a time. Neighbours in the catalogue may be in any part, so each page reads them all."""
 
-_COLUMNS: Final = "columns.parquet"
-
-
-_CLASH: Final = "redden_"
-"""What goes before the name of a result that the catalogue has a column of."""
+_SCHEMA: Final = "schema.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +36,9 @@ class ResultFile:
     name: str
 
 
-def write_columns(folder: Path, columns: Sequence[Column]) -> None:
+def write_schema(folder: Path, schema: pa.Schema) -> None:
     """Write down which columns the results of a job will have, into its folder."""
-    fields = [
-        make_field(column.name, column.type, unit=column.unit, description=column.description, meta={"ucd": column.ucd})
-        for column in columns
-    ]
-    pq.write_table(pa.schema(fields).empty_table(), folder / _COLUMNS)
+    pq.write_table(schema.empty_table(), folder / _SCHEMA)
 
 
 def result_file(
@@ -71,15 +59,16 @@ def result_file(
     start, stop : int
         First row, and the row after the last one.
     """
-    pages = _rows(store, job.id, parts, start, stop)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", job.name or job.id)
-    content = streamed(lambda file: write_results(format, pages, file))
-    return ResultFile(content, MEDIA_TYPES[format], f"{name}.{SUFFIXES[format]}")
+    schema = _schema(store, job.id)
+    written = FORMATS[format]
+    content = write_results(format, schema, _rows(store, job.id, schema, parts, start, stop))
+    return ResultFile(content, written.media_type, f"{name}{written.extension}")
 
 
 def row_values(store: Store, job: str, parts: Mapping[int, Part], row: int) -> dict[str, Any]:
     """One row of a job by column; numbers that JSON has no word for are None."""
-    (table,) = _rows(store, job, parts, row, row + 1)
+    (table,) = _rows(store, job, _schema(store, job), parts, row, row + 1)
     (values,) = table.to_pylist()
     return {name: _jsonable(value) for name, value in values.items()}
 
@@ -89,27 +78,26 @@ def _jsonable(value: Any) -> Any:
         return None
     if isinstance(value, list):
         return [_jsonable(each) for each in value]
-    return value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _rows(store: Store, job: str, parts: Mapping[int, Part], start: int, stop: int) -> Iterator[pa.Table]:
-    """Rows of the catalogue with their results, `PAGE` at a time; an empty table if there are none."""
+def _schema(store: Store, job: str) -> pa.Schema:
+    with store.open(folder_of(job), _SCHEMA) as file:
+        return pq.read_schema(file)
+
+
+def _rows(
+    store: Store, job: str, schema: pa.Schema, parts: Mapping[int, Part], start: int, stop: int
+) -> Iterator[pa.Table]:
+    """Rows of the catalogue with their results, `PAGE` at a time."""
     catalogue = CatalogueFolder.open(store.copy(f"{folder_of(job)}/{CATALOGUE}"))
-    with store.open(folder_of(job), _COLUMNS) as file:
-        schema = pq.read_schema(file)
-    for first in range(start, max(stop, start + 1), PAGE):
+    given = len(catalogue.schema)
+    columns = pa.schema([field.remove_metadata() for field in schema][given:])
+    for first in range(start, stop, PAGE):
         last = min(first + PAGE, stop)
-        rows = pa.concat_tables([catalogue.schema.empty_table(), *catalogue.read(first, last)])
-        yield _side_by_side(rows, _page(store, job, parts, schema, first, last))
-
-
-def _side_by_side(rows: pa.Table, results: pa.Table) -> pa.Table:
-    for field, column in zip(results.schema, results.columns, strict=True):
-        name = field.name
-        while name in rows.schema.names:
-            name = f"{_CLASH}{name}"
-        rows = rows.append_column(field.with_name(name), column)
-    return rows
+        rows = pa.concat_tables(catalogue.read(first, last))
+        results = _page(store, job, parts, columns, first, last)
+        yield pa.Table.from_arrays([*rows.columns, *results.columns], schema=schema)
 
 
 def _page(store: Store, job: str, parts: Mapping[int, Part], schema: pa.Schema, start: int, stop: int) -> pa.Table:
@@ -120,7 +108,8 @@ def _page(store: Store, job: str, parts: Mapping[int, Part], schema: pa.Schema, 
             table = read_part(store, job, parts[chunk])
             rows = table.column(ROW).to_numpy()
             within = (rows >= start) & (rows < stop)
-            tables.append(table.filter(pa.array(within)).select(schema.names).cast(schema))
+            found = table.drop_columns(ROW).filter(pa.array(within))
+            tables.append(pa.Table.from_arrays(found.columns, schema=schema))
             places.append(rows[within])
     measured = np.concatenate(places)
     missing = np.setdiff1d(np.arange(start, stop), measured)
@@ -130,5 +119,6 @@ def _page(store: Store, job: str, parts: Mapping[int, Part], schema: pa.Schema, 
 
 
 def _pending(schema: pa.Schema, rows: int) -> pa.Table:
+    """Rows without results; the last column of results is the status."""
     columns = [pa.repeat(PENDING, rows) if field.name == "status" else pa.nulls(rows, field.type) for field in schema]
     return pa.table(columns, schema=schema)

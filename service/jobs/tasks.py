@@ -5,7 +5,7 @@ import logging
 from functools import cache
 from typing import Any, Final
 
-from redden.errors import ModelServerError, ReddenError
+from redden.errors import ModelServerError, MosaicAwayError, ReddenError
 from redden.jobs import Phase
 from service.jobs.celery_app import app
 from service.jobs.chunk import Tools, UnwantedError, folder_of, measure_chunk
@@ -16,10 +16,10 @@ from service.settings import read_settings
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT: Final = 10
-"""Most seconds between two attempts to reach the model server."""
+"""Most seconds between two attempts to reach a model server, or a mosaic, that is away."""
 
 _PATIENCE: Final = 360
-"""Attempts to reach the model server, about an hour, before a job is given up."""
+"""Attempts, about an hour long, before a job is given up."""
 
 
 @cache
@@ -41,7 +41,7 @@ def measure(self: Any, job: str, chunk: int, attempt: int) -> None:
         log.info("chunk %d of job %s is not wanted any more", chunk, job)
     except UnknownJobError:
         tools.store.remove(folder_of(job))  # it was deleted, and the part has made its folder anew
-    except ModelServerError as error:
+    except (ModelServerError, MosaicAwayError) as error:
         retries: int = self.request.retries
         if retries >= _PATIENCE:
             _give_up(tools, job, str(error))
