@@ -11,9 +11,6 @@ from service.surveys.mosaic import Mosaic
 BLOCK: Final = 512
 """Side in pixels of the blocks in which a mosaic is read that is not mapped: several tiles of a compressed one."""
 
-_DENSE: Final = 0.25
-"""Share of a block that squares must fill, counting overlaps, for it to be read as a whole."""
-
 Numbers = NDArray[np.int64]
 
 
@@ -48,20 +45,11 @@ def read_squares(
         return _from_rectangle(mosaic, x, y, side)
     pixels = np.empty((len(x), side, side))
     whole, empty = np.empty(len(x), dtype=bool), np.empty(len(x), dtype=bool)
-    for rows in _groups(x, y, side):
+    blocks, block = np.unique(np.stack([x, y]) // BLOCK, axis=1, return_inverse=True)
+    for number in range(blocks.shape[1]):  # a call for few pixels takes as long as one for a block
+        rows = np.flatnonzero(block == number)
         pixels[rows], whole[rows], empty[rows] = _from_rectangle(mosaic, x[rows], y[rows], side)
     return pixels, whole, empty
-
-
-def _groups(x: Numbers, y: Numbers, side: int) -> list[Numbers]:
-    """Squares that are read in one: those of a block, or each alone where they are few."""
-    blocks, block = np.unique(np.stack([x, y]) // BLOCK, axis=1, return_inverse=True)
-    groups = []
-    for number in range(blocks.shape[1]):
-        rows = np.flatnonzero(block == number)
-        area = (np.ptp(x[rows]) + side) * (np.ptp(y[rows]) + side)
-        groups += [rows] if len(rows) * side**2 >= _DENSE * area else list(rows[:, None])
-    return groups
 
 
 def _from_rectangle(
