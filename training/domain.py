@@ -93,8 +93,8 @@ def fit_domain(
         With an output ``domain`` more, shape (galaxies,): above 0 for about 1 % of the galaxies of the training kind.
     """
     sees = evidence(network)
-    known, others = _look(sees, inliers), _look(sees, calibration)
-    strange = {kind: _look(sees, inputs) for kind, inputs in outliers.items()}
+    known, others = look(sees, inliers), look(sees, calibration)
+    strange = {kind: look(sees, inputs) for kind, inputs in outliers.items()}
     head = fit_head(known, strange, others, inliers[CONTEXT].shape[1], seed=seed)
     return keras.Model(network.inputs, {**network.output, DOMAIN: head(sees.output)}, name=network.name)
 
@@ -132,6 +132,7 @@ def exceeded_by_few(scores: keras.KerasTensor, level: keras.KerasTensor) -> kera
     return ops.maximum((1 - FALSE_ALARMS) * above, -FALSE_ALARMS * above)
 
 
-def _look(sees: keras.Model, inputs: Inputs) -> Single:
+def look(sees: keras.Model, inputs: Inputs) -> Single:
+    """Evidence of a batch of galaxies, see `evidence`."""
     arranged = [inputs[tensor.name] for tensor in sees.inputs]
     return np.asarray(sees.predict(arranged, batch_size=BATCH, verbose=0), dtype=np.float32)

@@ -1,0 +1,87 @@
+"""Galaxies of the training kind and strange cutouts, as the domain score is fitted to them and tested on them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.modelinput import Inputs
+from redden.photometric import photometric
+from redden.signature import CONTEXT, PIXELS
+from training.batches import draw_bands, draw_redshifts
+from training.observe import ObservationPrior, observe
+from training.outliers import KINDS
+from training.outliers.draw import draw
+from training.scene_set import SceneSet
+
+MIN_SNR: Final = 5.0
+"""Least signal-to-noise ratio in the bands in which training images are selected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutouts:
+    """Observed cutouts in all bands.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (n, 32, 32, bands)
+        In nJy.
+    redshift : ndarray of float64, shape (n,)
+        True ones, or those that would be claimed.
+    snr : ndarray of float32, shape (n, bands)
+        Signal-to-noise ratios; those of strange cutouts are not needed and 0.
+    """
+
+    pixels: NDArray[np.float32]
+    redshift: NDArray[np.float64]
+    snr: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.redshift)
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Cutouts":
+        """Some of the cutouts."""
+        return Cutouts(self.pixels[chosen], self.redshift[chosen], self.snr[chosen])
+
+    def shown_at_random(self, bands: tuple[str, ...], rng: np.random.Generator) -> Inputs:
+        """Inputs of a network, with the bands and the knowledge of the redshift that training batches have."""
+        return _inputs(self.pixels, draw_bands(bands, len(self), rng), draw_redshifts(self.redshift, rng))
+
+    def shown_repeatedly(self, bands: tuple[str, ...], times: int, rng: np.random.Generator) -> Inputs:
+        """The same, several times, with other bands each time."""
+        shown = [self.shown_at_random(bands, rng) for _ in range(times)]
+        return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
+
+    def shown_in(self, bands: tuple[str, ...], shown: tuple[str, ...]) -> Inputs:
+        """Inputs of a network, with some bands and no redshift."""
+        return _inputs(self.pixels, np.tile(np.isin(bands, shown), (len(self), 1)), None)
+
+
+def draw_inliers(scenes: SceneSet, prior: ObservationPrior, *, looks: int, seed: int) -> Cutouts:
+    """Galaxies of the training kind; each scene is observed `looks` times and kept where it is bright enough."""
+    seen = [observe(scenes, prior, min_snr=MIN_SNR, seed=seed + look) for look in range(looks)]
+    return Cutouts(
+        np.concatenate([each.pixels for each in seen]),
+        np.concatenate([each.truth["z"] for each in seen]),
+        np.concatenate([each.snr for each in seen]),
+    )
+
+
+def draw_outliers(
+    scenes: SceneSet, prior: ObservationPrior, *, kinds: tuple[str, ...], count: int, seed: int
+) -> dict[str, Cutouts]:
+    """Strange cutouts by kind, `count` of each; where a kind has no redshift of its own, that of a scene is claimed."""
+    rng = np.random.default_rng(seed)
+    drawn = {}
+    for kind in kinds:
+        pixels, redshift = draw(kind, scenes, prior, count=count, min_snr=MIN_SNR, seed=seed + list(KINDS).index(kind))
+        claimed = rng.choice(scenes.truth["z"], len(redshift))
+        redshift = np.where(np.isnan(redshift), claimed, redshift)
+        drawn[kind] = Cutouts(pixels, redshift, np.zeros(pixels.shape[::3], dtype=np.float32))
+    return drawn
+
+
+def _inputs(pixels: NDArray[np.float32], present: NDArray[np.bool_], redshift: NDArray[np.float64] | None) -> Inputs:
+    scaled, context = photometric(np.where(present[:, None, None, :], pixels, np.float32(np.nan)), redshift)
+    return {PIXELS: scaled, CONTEXT: context}

@@ -1,0 +1,100 @@
+"""Give the network of a finished run its domain score: draw the cutouts, fit, set the threshold, and test."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import keras
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from redden.modelcard import Domain, ModelCard
+from redden.signature import DOMAIN
+from training.domain import FALSE_ALARMS, fit_domain
+from training.domain_data import draw_inliers, draw_outliers
+from training.domain_report import DomainReport, domain_report, heads_without, score
+from training.fit import NETWORK_FILE, read_run_card
+from training.observe import ObservationPrior
+from training.outliers import FITTED, KINDS
+from training.scene_set import SceneSet, load_scenes
+
+REPORT_FILE: Final = "domain.json"
+
+
+class DomainSettings(BaseModel):
+    """How much is drawn for the domain score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenes: Annotated[int, Field(ge=1)] = 24000
+    """Most scenes of each part of the split that are looked at, once each."""
+    outliers: Annotated[int, Field(ge=1)] = 2500
+    """Strange cutouts of each kind to fit to."""
+    tests: Annotated[int, Field(ge=1)] = 600
+    """Strange cutouts of each kind to test with."""
+    repeats: Annotated[int, Field(ge=1)] = 2
+    """How often each cutout is shown, each time in other bands."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
+    """Fit a domain score to the network of a run; network and card are replaced, ``domain.json`` is added.
+
+    The head is fitted to training galaxies, the usual level and the threshold to validation galaxies, and the report
+    is of test galaxies.
+
+    Parameters
+    ----------
+    run : Path
+        Directory of a run of the redden model.
+    data : Path
+        The data set of scenes that it was fitted to.
+    settings : DomainSettings
+        How much is drawn.
+
+    Raises
+    ------
+    ModelCardError, DatasetError
+        If the run or the data set cannot be used.
+    """
+    card = read_run_card(run)
+    network = _without_domain(keras.models.load_model(run / NETWORK_FILE))
+    _, scenes = load_scenes(data)
+    prior = ObservationPrior.model_validate(card.trained_on["observation"])
+    split_seed = card.trained_on["split_seed"]
+    train, validation, test = (
+        _some(scenes.part(part, split_seed), settings) for part in ("train", "validation", "test")
+    )
+
+    inliers = draw_inliers(train, prior, looks=1, seed=settings.seed)
+    outliers = draw_outliers(train, prior, kinds=FITTED, count=settings.outliers, seed=settings.seed)
+    held_out = draw_inliers(validation, prior, looks=2, seed=settings.seed + 100)
+    rng = np.random.default_rng(settings.seed)
+    known = inliers.shown_repeatedly(card.bands, settings.repeats, rng)
+    strange = {kind: each.shown_repeatedly(card.bands, settings.repeats, rng) for kind, each in outliers.items()}
+    calibration = held_out.shown_repeatedly(card.bands, settings.repeats, rng)
+    scored = fit_domain(network, known, strange, calibration, seed=settings.seed)
+    threshold = float(np.quantile(score(scored, calibration), 1 - FALSE_ALARMS))
+
+    unseen = heads_without(network, known, strange, calibration, seed=settings.seed)
+    tests = draw_outliers(test, prior, kinds=tuple(KINDS), count=settings.tests, seed=settings.seed + 1000)
+    report = domain_report(
+        scored, card.bands, threshold, draw_inliers(test, prior, looks=2, seed=settings.seed + 200), tests, unseen
+    )
+    _write(run, scored, card.model_copy(update={"domain": Domain(threshold=threshold)}), report)
+    return report
+
+
+def _some(scenes: SceneSet, settings: DomainSettings) -> SceneSet:
+    return scenes.rows(np.arange(min(len(scenes), settings.scenes)))
+
+
+def _without_domain(network: keras.Model) -> keras.Model:
+    """The network as it was before a domain score, so that another can take its place."""
+    outputs = {name: tensor for name, tensor in network.output.items() if name != DOMAIN}
+    return keras.Model(network.inputs, outputs, name=network.name)
+
+
+def _write(run: Path, network: keras.Model, card: ModelCard, report: DomainReport) -> None:
+    network.save(run / NETWORK_FILE)
+    card.write(run)
+    (run / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
