@@ -12,19 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from redden.posterior import PROBABILITIES, QUANTITIES
 from training.dataset import Part
 from training.metrics import BOOTSTRAPS, Estimates, Figure, figures
-from training.observe import ObservationPrior, observe
+from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting
 from training.rivals.meurer import Meurer
 from training.rivals.mocks import BAND_SETS, Answer, BandSet, Mocks, unanswered
 from training.rivals.network import Network
 from training.rivals.sed_grid import SedGrid
-from training.scene_set import SceneSet, load_scenes
+from training.scene_set import load_scenes
 
 DEPTHS: Final = (28.6, 29.8)
 """5 sigma AB magnitudes in circles of 0.1 arcsec radius: CEERS, and three times deeper."""
-
-LEAST_SNR: Final = 5.0
-"""All methods answer the galaxies that are that bright in each of `training.observe.SELECTED_IN`."""
 
 _MEDIAN: Final = PROBABILITIES.index(0.5)
 _WARM_UP: Final = 16
@@ -117,13 +114,14 @@ def assess(
     card, scenes = load_scenes(data)
     split_seed = networks[0].card.trained_on["split_seed"]
     most: dict[Part, int] = {"train": train_scenes, "validation": train_scenes // 8, "test": test_scenes}
-    parts = [_first(scenes.part(part, split_seed), number) for part, number in most.items()]
+    parts = {part: scenes.part(part, split_seed) for part in most}
     rows: list[Row] = []
     trained = {}
     for depth in depths:
         prior = ObservationPrior(depth=(depth, depth))
         train, validation, test = (
-            Mocks.of(observe(part, prior, min_snr=LEAST_SNR, seed=seed + place)) for place, part in enumerate(parts)
+            Mocks.observe(parts[part], prior, seed=seed + place, most=number)
+            for place, (part, number) in enumerate(most.items())
         )
         trained[depth] = len(train)
         medians = {quantity: float(np.median(values)) for quantity, values in train.truth.items()}
@@ -135,10 +133,6 @@ def assess(
     return Assessment(
         model=networks[0].name, data_set=card.name, sha256=card.sha256, seed=seed, trained=trained, rows=tuple(rows)
     )
-
-
-def _first(scenes: SceneSet, most: int) -> SceneSet:
-    return scenes.rows(np.arange(min(most, len(scenes))))
 
 
 def compare(

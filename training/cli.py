@@ -1,8 +1,6 @@
 """`redden-train`: from a forward model to a served network, step by step."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +8,8 @@ import typer
 from pydantic import ValidationError
 
 from redden.errors import ReddenError
+from training import cli_compare
+from training.user_errors import user_errors
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -120,14 +120,6 @@ def survey(
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 
 
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    try:
-        yield
-    except ReddenError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Model: paper-1band, paper-3band or gaussian-3band.")],
@@ -141,7 +133,7 @@ def fit(
 
     if name not in RECIPES:
         raise typer.BadParameter(f"there is no model {name!r}; there are {', '.join(RECIPES)}.", param_hint="NAME")
-    with _user_errors():
+    with user_errors():
         fit_network(name, data, out, seed=seed)
     print(f"Next: redden-train evaluate {out} --data {data}")
 
@@ -159,7 +151,7 @@ def evaluate(
     from training.evaluate import evaluate as evaluate_network
     from training.fit import NETWORK_FILE
 
-    with _user_errors():
+    with user_errors():
         evaluation = evaluate_network(directory, data)
     if out is None and (directory / NETWORK_FILE).exists():
         out = directory / EVALUATION_FILE
@@ -177,5 +169,10 @@ def export(
     """Write a run as models/NAME/VERSION/ with its card, ready to be served."""
     from training.export import export as export_model
 
-    with _user_errors():
+    with user_errors():
         print(export_model(run, models, version=version))
+
+
+# --- calibrate, coverage, compare-rivals: how good a model is -------------------------------------------------------
+
+app.add_typer(cli_compare.app)

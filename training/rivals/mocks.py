@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from redden.bands import BANDS
 from redden.posterior import PROBABILITIES, QUANTITIES
 from training.dataset import DatasetError
-from training.observe import Observed
+from training.observe import ObservationPrior, observe
+from training.scene_set import SceneSet
 
 ALL_BANDS: Final = tuple(BANDS)
 """Bands in the order of the pixels' last axis."""
@@ -22,6 +23,8 @@ NaN where a method gives no interval, or no estimate at all.
 """
 
 
+LEAST_SNR: Final = 5.0
+"""Galaxies are compared that are that bright in each of `training.observe.SELECTED_IN`, whatever bands are used."""
 REDSHIFT_ERROR: Final = 0.01
 """Standard error of the redshifts that are told."""
 
@@ -73,10 +76,30 @@ class Mocks:
     snr: NDArray[np.float32]
 
     @classmethod
-    def of(cls, observed: Observed) -> Self:
-        """Galaxies in all bands, with their redshifts as of a spectrum."""
-        if observed.pixels.shape[-1] != len(ALL_BANDS):
-            raise DatasetError(f"a comparison needs scenes in {', '.join(ALL_BANDS)}.")
+    def observe(cls, scenes: SceneSet, prior: ObservationPrior, *, seed: int, most: int) -> Self:
+        """Observe scenes in all bands, with their redshifts as of a spectrum, and keep those that are detected.
+
+        Parameters
+        ----------
+        scenes : SceneSet
+            In all of `ALL_BANDS`.
+        prior : ObservationPrior
+            How they are observed.
+        seed : int
+            Of the observation.
+        most : int
+            Most scenes to look at: the first ones.
+
+        Raises
+        ------
+        DatasetError
+            If there are other bands, or no scene is detected.
+        """
+        if scenes.bands != ALL_BANDS:
+            raise DatasetError(f"scenes in {', '.join(ALL_BANDS)} are needed; these are in {', '.join(scenes.bands)}.")
+        observed = observe(scenes.rows(np.arange(min(most, len(scenes)))), prior, min_snr=LEAST_SNR, seed=seed)
+        if not len(observed):
+            raise DatasetError("no galaxy of the data set is detected: simulate more galaxies.")
         z = observed.truth["z"]
         return cls(
             pixels=observed.pixels,

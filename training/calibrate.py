@@ -1,0 +1,181 @@
+"""Calibrate a run on its validation galaxies, and report on test galaxies what its posteriors hold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from redden.errors import ModelCardError
+from redden.modelcard import ModelCard
+from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
+from training.calibration import (
+    Array,
+    Coverage,
+    Curve,
+    coordinates,
+    coverage,
+    coverage_curve,
+    coverage_in_bins,
+    draw,
+    fit_levels,
+    pit,
+    tarp,
+)
+from training.dataset import Part
+from training.fit import NETWORK_FILE
+from training.observe import SELECTED_IN, ObservationPrior
+from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
+from training.rivals.network import Network
+from training.scene_set import load_scenes
+
+SNR_EDGES: Final = (5.0, 8.0, 12.0, 20.0, np.inf)
+"""Of the signal-to-noise ratio in F277W."""
+REDSHIFT_EDGES: Final = (5.5, 6.5, 7.5, 9.01)
+A_V_EDGES: Final = (-np.inf, 0.5, 1.0, 1.5, 2.0, np.inf)
+"""Of the median of A_V."""
+
+PIT_BINS: Final = 20
+TARP_DRAWS: Final = 200
+
+_MEDIAN: Final = PROBABILITIES.index(0.5)
+
+
+class Calibration(BaseModel):
+    """What the posteriors of a model hold on test galaxies, seen in every band set at every depth of the training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    data_set: str
+    sha256: str
+    seed: int
+    images: int
+    """Images, each of which is answered once for every band set."""
+    galaxies: int
+    coverage: dict[str, dict[str, dict[str, Coverage]]]
+    """By quantity, by what is binned (``all``, ``bands``, ``S/N``, ``redshift``, ``median A_V``), by bin."""
+    pit: dict[str, tuple[float, ...]]
+    """Density of the PIT in equal bins from 0 to 1, by quantity; 1 everywhere if calibrated."""
+    curves: dict[str, Curve]
+    """Coverage of all central intervals, by quantity."""
+    tarp: Curve
+    """Expected coverage of the joint posterior of A_V, E(B-V) and log sSFR, before the levels of the card."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Outputs of a network for galaxies in every band set, one band set after the other."""
+
+    outputs: dict[str, NDArray[np.float32]]
+    truth: dict[str, Array]
+    galaxy: NDArray[np.int64]
+    snr: Array
+    redshift: Array
+    bands: NDArray[np.str_]
+
+
+def calibrate(run: Path, data: Path, *, seed: int, scenes: int) -> ModelCard:
+    """Fit the levels of a run's card on validation galaxies, and write the card.
+
+    Parameters
+    ----------
+    run : Path
+        Directory of a run with a posterior.
+    data : Path
+        Data set of scenes that it was fitted to.
+    seed : int
+        Of the observation.
+    scenes : int
+        Most scenes to look at.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelCardError
+        If this is no run, or one that gives point estimates.
+    DatasetError
+        If the data set cannot be used.
+    """
+    if not (run / NETWORK_FILE).exists():
+        raise ModelCardError(f"{run} is no run: levels are fitted before a model is exported.")
+    network = _with_posterior(run)
+    found = _answered(network, data, "validation", seed, scenes)
+    card = network.card.model_copy(update={"levels": fit_levels(network.card, found.outputs, found.truth)})
+    card.write(run)
+    return card
+
+
+def report(directory: Path, data: Path, *, seed: int, scenes: int) -> Calibration:
+    """What the posteriors of a run or exported model hold on its test galaxies.
+
+    Parameters, errors
+        As for `calibrate`.
+    """
+    network = _with_posterior(directory)
+    card = network.card
+    found = _answered(network, data, "test", seed, scenes)
+    answer = quantiles(card, found.outputs)
+    bins: dict[str, tuple[Array, tuple[float, ...]]] = {
+        "S/N": (found.snr, SNR_EDGES),
+        "redshift": (found.redshift, REDSHIFT_EDGES),
+        "median A_V": (answer["a_v"][:, _MEDIAN], A_V_EDGES),
+    }
+    held: dict[str, dict[str, dict[str, Coverage]]] = {}
+    for name in QUANTITIES:
+        values = found.truth[name], answer[name], found.galaxy
+        held[name] = {"all": {"": coverage(*values)}, "bands": {}}
+        for bands in dict.fromkeys(found.bands.tolist()):
+            inside = found.bands == bands
+            held[name]["bands"][bands] = coverage(*(value[inside] for value in values))
+        held[name] |= {label: coverage_in_bins(*values, *binned) for label, binned in bins.items()}
+    ranks = pit(card, found.outputs, found.truth)
+    data_card, _ = load_scenes(data)
+    return Calibration(
+        model=card.name,
+        data_set=data_card.name,
+        sha256=data_card.sha256,
+        seed=seed,
+        images=len(found.galaxy),
+        galaxies=len(np.unique(found.galaxy)),
+        coverage=held,
+        pit={name: _density(ranks[name]) for name in QUANTITIES},
+        curves={name: coverage_curve(ranks[name], found.galaxy) for name in QUANTITIES},
+        tarp=tarp(
+            draw(found.outputs, TARP_DRAWS, seed=seed), coordinates(card, found.truth), found.galaxy, seed=seed + 1
+        ),
+    )
+
+
+def _with_posterior(directory: Path) -> Network:
+    network = Network(directory)
+    if network.card.posterior == "point":
+        raise ModelCardError(f"model {network.name} gives point estimates: there is no interval to calibrate.")
+    return network
+
+
+def _answered(network: Network, data: Path, part: Part, seed: int, most: int) -> _Answered:
+    _, scenes = load_scenes(data)
+    inside = scenes.part(part, network.card.trained_on["split_seed"])
+    mocks = Mocks.observe(inside, ObservationPrior(), seed=seed, most=most)
+    band_sets = [band_set for band_set in BAND_SETS if network.takes(band_set)]
+    outputs = [network.outputs(mocks.seen_in(band_set)) for band_set in band_sets]
+    sets = len(band_sets)
+    return _Answered(
+        outputs={name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]},
+        truth={name: np.tile(values, sets) for name, values in mocks.truth.items()},
+        galaxy=np.tile(mocks.galaxy, sets),
+        snr=np.tile(mocks.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64), sets),
+        redshift=np.tile(mocks.redshift[:, 0], sets),
+        bands=np.repeat([band_set.name for band_set in band_sets], len(mocks)),
+    )
+
+
+def _density(ranks: Array) -> tuple[float, ...]:
+    counts, _ = np.histogram(ranks, bins=PIT_BINS, range=(0, 1))
+    return tuple((counts * PIT_BINS / len(ranks)).round(4).tolist())
