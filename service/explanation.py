@@ -61,10 +61,13 @@ def png_file(measured: Measured, explanation: Explanation) -> bytes:
         canvas.paste(_overlay(image, influence), (left, _TITLE))
         for row, (band, change) in enumerate(influence.bands.items()):
             _bar(draw, left, _TITLE + _SIDE + 8 + row * _BAR, band, change, influence)
-    legend = "Red: the value is higher with what is there than without it. Blue: it is lower. Bars: the same for bands."
+    legend = (
+        "Red: the value is higher with what is there than without it; blue: it is lower. Bars: the same for whole "
+        "bands. Numbers are in half 68 % intervals, or in the unit of a point estimate."
+    )
     draw.text((_GAP, canvas.height - _FOOT), legend, _INK, ImageFont.load_default(15))
     stream = BytesIO()
-    canvas.save(stream, "PNG", optimize=True)
+    canvas.save(stream, "PNG")
     return stream.getvalue()
 
 
