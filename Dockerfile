@@ -35,12 +35,15 @@ ENV PATH=/opt/redden/bin:$PATH \
     HOME=/tmp \
     REDDEN_MODELS_DIR=/app/models \
     REDDEN_SURVEYS_DIR=/app/surveys \
+    REDDEN_JOBS_URL=/app/jobs \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1
 
 COPY --from=build /opt/redden /opt/redden
 COPY models /app/models
+# A new volume gets the owner of the directory that it is mounted on.
+RUN install -d -o 10001 -g 10001 /app/jobs
 
 WORKDIR /app
 USER 10001:10001

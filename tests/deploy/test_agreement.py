@@ -162,6 +162,24 @@ def test_the_registered_surveys_outlive_the_containers(
         assert mount in pods[name]["spec"]["containers"][0]["volumeMounts"]
 
 
+def test_the_jobs_are_where_everybody_looks_and_may_be_written_there(
+    image: dict[str, Any],
+    compose: dict[str, Any],
+    pods: dict[str, Any],
+    dockerfile: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs_dir = _settings(image["environment"], monkeypatch).jobs_url
+    (user,) = (value for instruction, value in dockerfile if instruction == "USER")
+    owner, group = user.split(":")
+    assert ("RUN", f"install -d -o {owner} -g {group} {jobs_dir}") in dockerfile
+    for name in OURS:
+        assert f"jobs:{jobs_dir}" in compose["services"][name]["volumes"]
+        assert pods[name]["spec"]["securityContext"]["fsGroup"] == int(group)
+        mounts = pods[name]["spec"]["containers"][0]["volumeMounts"]
+        assert {"name": "jobs", "mountPath": jobs_dir} in mounts
+
+
 def test_both_model_servers_are_started_and_asked_alike(compose: dict[str, Any], pods: dict[str, Any]) -> None:
     (container,) = pods["model-server"]["spec"]["containers"]
     numbers = {port["name"]: port["containerPort"] for port in container["ports"]}

@@ -80,16 +80,19 @@ def test_every_pod_keeps_the_restricted_pod_security_standard(pods: dict[str, Ma
             assert "memory" in container["resources"]["limits"]
 
 
-def test_volumes_are_declared_and_survive_only_for_the_queue(
+def test_volumes_are_declared_and_survive_only_for_the_queue_and_the_jobs(
     manifests: list[Manifest], pods: dict[str, Manifest]
 ) -> None:
     (redis,) = (manifest for manifest in manifests if manifest["kind"] == "StatefulSet")
     claims = {claim["metadata"]["name"] for claim in redis["spec"]["volumeClaimTemplates"]}
+    (shared,) = (manifest for manifest in manifests if manifest["kind"] == "PersistentVolumeClaim")
+    claim = {"name": "jobs", "persistentVolumeClaim": {"claimName": shared["metadata"]["name"]}}
     for name, pod in pods.items():
         declared = {volume["name"] for volume in pod["spec"].get("volumes", ())}
         declared |= claims if name == "redis" else set()
         mounted = {mount["name"] for container in _containers(pod) for mount in container.get("volumeMounts", ())}
         assert mounted == declared
+        assert (claim in pod["spec"].get("volumes", ())) is (name in ("gateway", "worker"))
 
 
 def test_probes_ask_ports_that_are_open(pods: dict[str, Manifest]) -> None:
