@@ -51,6 +51,21 @@ class Question(Choice, total=False):
     """Tell also which pixels and bands moved the answer."""
 
 
+class FilesQuestion(Question, total=False):
+    """What is said about files."""
+
+    bands: Sequence[str]
+    """Band of each image in order; by default told from the files."""
+    unit: str | None
+    """Unit of the pixels, in place of what the headers say."""
+    pixel_scale: float | None
+    """Side of a pixel in arcsec, for images whose headers do not tell."""
+    ra: Angle | None
+    """Right ascension of the galaxy (ICRS); by default, with `dec`, the centre of the image."""
+    dec: Angle | None
+    """Declination of the galaxy."""
+
+
 class NoServiceError(ReddenError):
     """No redden service answers at the address."""
 
@@ -89,33 +104,15 @@ class Client:
     def __init__(self, url: str = DEFAULT_URL, timeout: float = 60.0) -> None:
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
-    def predict(
-        self,
-        files: Sequence[str | Path],
-        *,
-        bands: Sequence[str] = (),
-        unit: str | None = None,
-        pixel_scale: float | None = None,
-        ra: Angle | None = None,
-        dec: Angle | None = None,
-        **question: Unpack[Question],
-    ) -> Answer:
+    def predict(self, files: Sequence[str | Path], **question: Unpack[FilesQuestion]) -> Answer:
         """Measure one galaxy in files.
 
         Parameters
         ----------
         files : sequence of path
             FITS files, one per band or with several bands each.
-        bands : sequence of str, optional
-            Band of each image in order; by default told from the files.
-        unit : str, optional
-            Unit of the pixels, in place of what the headers say.
-        pixel_scale : float, optional
-            Side of a pixel in arcsec, for images whose headers do not tell.
-        ra, dec : float or str, optional
-            Position of the galaxy (ICRS); by default the centre of the image.
         **question
-            See `Question` and `Choice`.
+            See `FilesQuestion`, `Question` and `Choice`.
 
         Returns
         -------
@@ -130,27 +127,11 @@ class Client:
         OSError
             If a file cannot be read.
         """
-        parameters = _stated(
-            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **question
-        )
-        return Answer.model_validate_json(self._send(files, parameters).content)
+        return Answer.model_validate_json(self._send(files, _parameters(question)).content)
 
-    def explanation(
-        self,
-        files: Sequence[str | Path],
-        *,
-        bands: Sequence[str] = (),
-        unit: str | None = None,
-        pixel_scale: float | None = None,
-        ra: Angle | None = None,
-        dec: Angle | None = None,
-        **question: Unpack[Question],
-    ) -> bytes:
+    def explanation(self, files: Sequence[str | Path], **question: Unpack[FilesQuestion]) -> bytes:
         """A PNG picture of what moved the answer about a galaxy in files; parameters and errors as of `predict`."""
-        parameters = _stated(
-            bands=",".join(bands) or None, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **question
-        )
-        return self._send(files, {**parameters, **_PICTURE}).content
+        return self._send(files, {**_parameters(question), **_PICTURE}).content
 
     def predict_position(self, survey: str, ra: Angle, dec: Angle, **question: Unpack[Question]) -> Answer:
         """Measure the galaxy at a position of a survey.
@@ -290,6 +271,10 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
 
 def _place(ra: Angle, dec: Angle, redshift: float | None = None, redshift_error: float | None = None) -> dict[str, Any]:
     return _stated(ra=str(ra), dec=str(dec), redshift=redshift, redshift_error=redshift_error)
+
+
+def _parameters(question: FilesQuestion) -> dict[str, Any]:
+    return _stated(**{**question, "bands": ",".join(question.get("bands", ())) or None})
 
 
 def _stated(**parameters: Any) -> dict[str, Any]:

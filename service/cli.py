@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from redden.client import DEFAULT_URL, Choice, Client
+from redden.client import DEFAULT_URL, Client, FilesQuestion, Question
 from redden.errors import ReddenError
 from service.settings import read_settings
 from service.surveys.cli import commands as surveys
@@ -163,6 +163,14 @@ def predict(
         Literal["peak", "centroid"] | None, typer.Option(help="Move the cutout onto its source.")
     ] = None,
     recentre_radius: Annotated[float | None, typer.Option(help="How far it may move, arcsec.")] = None,
+    redshift: Annotated[
+        float | None, typer.Option(help="Redshift of the galaxy; models that take one answer more narrowly.")
+    ] = None,
+    redshift_error: Annotated[float | None, typer.Option(help="Its standard error; by default 0.")] = None,
+    a_v_above: Annotated[float | None, typer.Option(help="Tell the probability that A_V is above this, mag.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="PNG file to draw into what moved the answer.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the dust in one galaxy: from one file per band, from one file with all bands, or in a survey.
@@ -174,18 +182,33 @@ def predict(
         redden predict --survey demo --ra 29.99903 --dec 12.00498
 
         redden predict mosaic.fits --ra 53.16 --dec -27.78 --unit uJy --model paper-1band
+
+        redden predict F277W.fits --redshift 7.1 --redshift-error 0.2 --a-v-above 1 --explain why.png
     """
     from service.tables import answer_table
 
-    choice = Choice(model=model, version=version, recentre=recentre, recentre_radius=recentre_radius)
+    question = Question(
+        model=model,
+        version=version,
+        recentre=recentre,
+        recentre_radius=recentre_radius,
+        redshift=redshift,
+        redshift_error=redshift_error,
+        a_v_above=a_v_above,
+    )
     with Client(server) as client:
         if survey is not None:
             if files or bands or unit or pixel_scale or ra is None or dec is None:
                 raise typer.BadParameter("a survey needs --ra and --dec, and no files or what is said about them")
-            answer = client.predict_position(survey, ra, dec, **choice)
+            answer = client.predict_position(survey, ra, dec, **question)
+            if explain is not None:
+                explain.write_bytes(client.explanation_at(survey, ra, dec, **question))
         elif files:
             named = [band.strip() for band in bands.split(",") if band.strip()]
-            answer = client.predict(files, bands=named, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec, **choice)
+            said = FilesQuestion(**question, bands=named, unit=unit, pixel_scale=pixel_scale, ra=ra, dec=dec)
+            answer = client.predict(files, **said)
+            if explain is not None:
+                explain.write_bytes(client.explanation(files, **said))
         else:
             raise typer.BadParameter("give FITS files, or a --survey with --ra and --dec")
     if as_json:

@@ -11,7 +11,7 @@ _NAMES = {"a_v": "A_V", "e_bv": "E(B-V)", "r_v": "R_V", "log_ssfr": "log sSFR"}
 
 
 def answer_table(answer: Answer) -> RenderableType:
-    """The quantities with their intervals, the signal-to-noise ratios, the flags and what was done."""
+    """The quantities with their intervals, what else was asked, signal-to-noise ratios, domain verdict and flags."""
     table = Table(title=f"{answer.model.name} version {answer.model.version}", title_justify="left")
     for column in ("Quantity", "Median", "68 % interval", "95 % interval", "Unit"):
         table.add_column(column, justify="left" if column in ("Quantity", "Unit") else "right")
@@ -24,9 +24,16 @@ def answer_table(answer: Answer) -> RenderableType:
             _interval(quantity.interval_95),
             "" if quantity.unit == "1" else quantity.unit,
         )
-    snr = Text("S/N  " + "  ".join(f"{band} {value:.1f}" for band, value in answer.snr.items()))
-    flags = [Text.assemble((flag.code, "bold yellow"), f": {flag.message}") for flag in answer.flags]
-    return Group(table, snr, *flags)
+    lines = [Text("S/N  " + "  ".join(f"{band} {value:.1f}" for band, value in answer.snr.items()))]
+    if answer.redshift is not None:
+        lines.append(Text(f"Redshift {answer.redshift.value:g} +- {answer.redshift.error:g}"))
+    if answer.a_v_above is not None and answer.a_v_above.probability is not None:
+        lines.append(Text(f"P(A_V > {answer.a_v_above.value:g}) = {answer.a_v_above.probability:.3f}"))
+    if answer.domain_score is not None:
+        verdict = "like" if answer.in_domain else "not like"
+        lines.append(Text(f"Domain score {answer.domain_score:.2f}: {verdict} the galaxies of the training"))
+    lines += [Text.assemble((flag.code, "bold yellow"), f": {flag.message}") for flag in answer.flags]
+    return Group(table, *lines)
 
 
 def models_table(served: ModelList) -> RenderableType:
