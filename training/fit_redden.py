@@ -1,0 +1,255 @@
+"""Fit the redden network: scenes observed anew all along, one or several sizes at a time on the same observations."""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, Final, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.progress import Progress
+
+from redden.bands import BANDS
+from redden.errors import ReddenError
+from redden.modelcard import ModelCard, Target
+from redden.photometric import PHOTOMETRIC, context_columns
+from redden.posterior import QUANTITIES
+from redden.signature import LOGITS, MEAN, SCALE_TRIL
+from training.batches import Looks, labels, looks
+from training.dataset import DatasetCard
+from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
+from training.observe import ObservationPrior
+from training.scene_set import SceneSet, load_scenes
+
+NETWORK_FILE: Final = "network.keras"
+HISTORY_FILE: Final = "history.json"
+
+TARGETS: Final = (
+    Target(name="a_v", transform="log"),
+    Target(name="e_bv", transform="log"),
+    Target(name="log_ssfr"),
+)
+
+INTENDED_USE: Final = (
+    "Galaxies at redshift 5.5 to 9 in NIRCam images of 0.03 arcsec per pixel with a signal-to-noise ratio of 5 or more "
+    "in F277W, F356W and F444W where these are there, centred in the cutout. Trained and tested on simulated galaxies "
+    "only, whose stars, dust and noise follow one family of forward models; errors on real galaxies are not known. "
+    "Heed the domain score. Not for galaxies without any dust: the model cannot answer A_V = 0."
+)
+
+_EMA: Final = 0.999
+"""Memory of the running mean of the weights, which is what is kept."""
+_WARM_UP: Final = 0.02
+"""Share of the steps in which the learning rate rises."""
+
+
+class ConfigError(ReddenError):
+    """The configuration of a model cannot be used."""
+
+
+class Config(BaseModel):
+    """Everything that decides a fit besides the data set: one TOML file per model, ``training/configs/NAME.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    seed: Annotated[int, Field(ge=0)]
+    """Of the split, the weights, the observations and the order."""
+    looks: Annotated[int, Field(ge=1)]
+    """Observations of galaxies that the fit sees."""
+    echo: Annotated[int, Field(ge=1)]
+    """How often it sees each, turned and mirrored."""
+    chunk: Annotated[int, Field(ge=1)]
+    """Galaxies that are observed at once and shuffled together."""
+    batch: Annotated[int, Field(ge=1)]
+    learning_rate: float
+    weight_decay: float
+    shape: Shape
+    observation: ObservationPrior
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file.
+
+        Raises
+        ------
+        ConfigError
+            If it is missing or wrong.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise ConfigError(f"{path} cannot be used: {error}") from error
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+        return -(-self.looks // self.chunk) * self.echo * (self.chunk // self.batch)
+
+
+class Fit:
+    """One network and its optimiser."""
+
+    def __init__(self, config: Config, shape: Shape, scales: Scales) -> None:
+        self.model = build(tuple(BANDS), shape, scales)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate / 20,
+            decay_steps=config.steps,
+            alpha=0.0,
+            warmup_target=config.learning_rate,
+            warmup_steps=round(_WARM_UP * config.steps),
+        )
+        self.optimizer = keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, clipnorm=1.0, use_ema=True, ema_momentum=_EMA
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)
+        self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
+
+    def _step(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._loss(pixels, context, truth, training=True)
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def _loss(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor, training: bool = False) -> tf.Tensor:
+        answer = self.model([pixels, context], training=training)
+        return tf.reduce_mean(negative_log_likelihood(truth, answer[LOGITS], answer[MEAN], answer[SCALE_TRIL]))
+
+    def validate(self, held_out: Looks, batch: int) -> float:
+        """Mean negative log likelihood of held-out galaxies."""
+        parts = [slice(start, start + batch) for start in range(0, len(held_out) - batch + 1, batch)]
+        losses = [
+            self.loss(held_out.pixels[part].astype(np.float32), held_out.context[part], held_out.labels[part])
+            for part in parts
+        ]
+        return float(np.mean([float(loss) for loss in losses]))
+
+
+def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str], None]) -> list[tuple[Fit, Any]]:
+    """Fit networks of several shapes to the same observations.
+
+    Returns
+    -------
+    list of (Fit, dict)
+        In the order of `shapes`: the fitted network with averaged weights, and its history: ``looks``,
+        ``loss`` and ``val_loss``.
+    """
+    _, scenes = load_scenes(data)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
+    held_out = next(looks(validation, config.observation, TARGETS, galaxies=8192, seed=config.seed + 1))
+    stream = _ahead(looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed))
+    first = next(stream)
+    scales = measure_scales(first, labels(train.truth, TARGETS))
+    fits = [Fit(config, shape, scales) for shape in shapes]
+    histories: list[dict[str, list[float]]] = [{"looks": [], "loss": [], "val_loss": []} for _ in shapes]
+    rng = np.random.default_rng(config.seed)
+    chunks = -(-config.looks // config.chunk)
+    start = perf_counter()
+    with Progress() as progress:
+        bar = progress.add_task("Fitting", total=chunks)
+        for number in range(chunks):
+            chunk = first if number == 0 else next(stream)
+            losses: list[list[float]] = []
+            for _ in range(config.echo):
+                losses += [[each.step(*batch) for each in fits] for batch in chunk.batches(config.batch, rng)]
+            mean = np.mean([[float(loss) for loss in row] for row in losses], axis=0)
+            for each, history, loss in zip(fits, histories, mean, strict=True):
+                history["looks"].append((number + 1) * config.chunk)
+                history["loss"].append(float(loss))
+                if number % 5 == 4 or number == chunks - 1:
+                    history["val_loss"].append(each.validate(held_out, config.batch))
+            if number % 5 == 4 or number == chunks - 1:
+                recent = ", ".join(f"{history['val_loss'][-1]:.4f}" for history in histories)
+                say(f"{number + 1}/{chunks} after {perf_counter() - start:.0f} s: validation loss {recent}")
+            progress.advance(bar)
+    for each, history in zip(fits, histories, strict=True):
+        each.optimizer.finalize_variable_values(each.model.trainable_variables)
+        history["final_val_loss"] = [each.validate(held_out, config.batch)]
+    return list(zip(fits, histories, strict=True))
+
+
+def measure_scales(sample: Looks, truth: NDArray[np.float32]) -> Scales:
+    """Means and spreads of the context, where its band or the redshift is there, and of the labels."""
+    bands = sample.pixels.shape[-1]
+    context = sample.context.astype(np.float64)
+    counted = np.broadcast_to(context[:, :bands] @ band_of_column(bands)[:bands], context.shape).copy()
+    counted[:, band_of_column(bands)[bands] > 0] = 1.0
+    redshift = np.arange(context_columns(bands) - 4, context_columns(bands) - 2)
+    counted[:, redshift] = context[:, [context_columns(bands) - 2]]
+    weight = counted.sum(axis=0)
+    mean = (counted * context).sum(axis=0) / weight
+    spread = np.sqrt((counted * (context - mean) ** 2).sum(axis=0) / weight)
+    mean[redshift] = 0.0  # so that 0 stays what unknown is
+    return Scales(mean, np.maximum(spread, 0.05), truth.mean(axis=0), truth.std(axis=0))
+
+
+def _ahead(source: Iterator[Looks]) -> Iterator[Looks]:
+    """The same, with the next one made in a thread while this one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = thread.submit(next, source)
+        while True:
+            ready = upcoming.result()
+            upcoming = thread.submit(next, source)
+            yield ready
+
+
+def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[float]], out: Path) -> ModelCard:
+    """Write the network, its history and its card, uncalibrated, into the directory of a run."""
+    data_card, scenes = load_scenes(data)
+    card = ModelCard(
+        name=config.name,
+        version=1,
+        description=config.description,
+        bands=tuple(BANDS),
+        normalisation=PHOTOMETRIC,
+        targets=TARGETS,
+        posterior="mixture",
+        interval_scale={},
+        levels={},
+        trained_on=_trained_on(data_card, scenes, config),
+        trained_with=_trained_with(config, fitted),
+        figures_of_merit={},
+        intended_use=INTENDED_USE,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    fitted.model.save(out / NETWORK_FILE)
+    (out / HISTORY_FILE).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    card.write(out)
+    return card
+
+
+def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:
+    train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
+    return {
+        "data_set": data_card.name,
+        "sha256": data_card.sha256,
+        "source": data_card.source,
+        "software": data_card.software,
+        "settings": data_card.settings,
+        "observation": config.observation.model_dump(mode="json"),
+        "split_seed": config.seed,
+        "train": {"images": len(train), "galaxies": len(np.unique(train.galaxy))},
+        "validation": {"images": len(validation), "galaxies": len(np.unique(validation.galaxy))},
+        "median": {quantity: float(np.median(train.truth[quantity])) for quantity in QUANTITIES},
+    }
+
+
+def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
+    return {
+        "loss": "negative log likelihood of a mixture of Gaussians",
+        "config": config.model_dump(mode="json"),
+        "parameters": fitted.model.count_params(),
+        "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},
+    }
