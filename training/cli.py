@@ -122,17 +122,30 @@ def survey(
 
 @app.command()
 def fit(
-    name: Annotated[str, typer.Argument(help="Model: paper-1band, paper-3band or gaussian-3band.")],
-    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`.")],
+    name: Annotated[str, typer.Argument(help="Model: redden, paper-1band, paper-3band or gaussian-3band.")],
+    data: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`; of `scenes` for redden.")
+    ],
     out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the weights and the order.")] = 0,
 ) -> None:
     """Fit a network to a data set."""
+    from training.configs import config_file
+
+    if (config := config_file(name)) is not None:
+        from training.fit_redden import Config, fit_one
+
+        with user_errors():
+            fit_one(Config.read(config).model_copy(update={"seed": seed}), data, out, print)
+        print(f"Next: redden-train calibrate {out} --data {data}")
+        return
     from training.fit import fit as fit_network
     from training.networks import RECIPES
 
     if name not in RECIPES:
-        raise typer.BadParameter(f"there is no model {name!r}; there are {', '.join(RECIPES)}.", param_hint="NAME")
+        raise typer.BadParameter(
+            f"there is no model {name!r}; there are redden, {', '.join(RECIPES)}.", param_hint="NAME"
+        )
     with user_errors():
         fit_network(name, data, out, seed=seed)
     print(f"Next: redden-train evaluate {out} --data {data}")

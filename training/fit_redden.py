@@ -180,6 +180,12 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     return list(zip(fits, histories, strict=True))
 
 
+def fit_one(config: Config, data: Path, out: Path, say: Callable[[str], None]) -> ModelCard:
+    """Fit the network of a configuration and write the run."""
+    ((fitted, history),) = fit(config, data, [config.shape], say)
+    return write_run(config, data, fitted, history, out)
+
+
 def measure_scales(sample: Looks, truth: NDArray[np.float32]) -> Scales:
     """Means and spreads of the context, where its band or the redshift is there, and of the labels."""
     bands = sample.pixels.shape[-1]
