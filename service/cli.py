@@ -13,6 +13,8 @@ from rich.markup import escape
 
 from redden.client import DEFAULT_URL, Client, FilesQuestion, Question
 from redden.errors import ReddenError
+from service.catalogue_cli import commands as catalogue
+from service.cli_options import JsonOption, ServerOption
 from service.settings import read_settings
 from service.surveys.cli import commands as surveys
 
@@ -31,10 +33,9 @@ commands = typer.Typer(
     """,
 )
 commands.add_typer(surveys, name="survey")
+commands.add_typer(catalogue, name="catalogue")
 console = Console()
 
-ServerOption = Annotated[str, typer.Option("--server", help="Address of the service.", envvar="REDDEN_SERVER")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
 ModelsOption = Annotated[
     Path,
     typer.Option(
