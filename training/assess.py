@@ -20,6 +20,9 @@ from training.rivals.network import Network
 from training.rivals.sed_grid import SedGrid
 from training.scene_set import load_scenes
 
+ACCURACY_FILE: Final = "accuracy.json"
+"""Name of the result in a directory."""
+
 DEPTHS: Final = (28.6, 29.8)
 """5 sigma AB magnitudes in circles of 0.1 arcsec radius: CEERS, and three times deeper."""
 

@@ -31,6 +31,9 @@ from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
 from training.rivals.network import Network
 from training.scene_set import load_scenes
 
+CALIBRATION_FILE: Final = "calibration.json"
+"""Name of the report in a directory."""
+
 SNR_EDGES: Final = (5.0, 8.0, 12.0, 20.0, np.inf)
 """Of the signal-to-noise ratio in F277W."""
 REDSHIFT_EDGES: Final = (5.5, 6.5, 7.5, 9.01)

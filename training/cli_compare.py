@@ -39,13 +39,13 @@ def coverage(
     scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 20_000,
 ) -> None:
     """Report what the intervals hold on test galaxies: coverage in bins, PIT and TARP, as JSON and pictures."""
-    from training.calibrate import report
+    from training.calibrate import CALIBRATION_FILE, report
     from training.figures import draw_calibration
 
     with user_errors():
         found = report(directory, data, seed=seed, scenes=scenes)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "calibration.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (out / CALIBRATION_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     draw_calibration(found, out)
     for quantity, bins in found.coverage.items():
         every = bins["all"][""]
@@ -68,13 +68,13 @@ def compare_rivals(
     train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 40_000,
 ) -> None:
     """Compare models with gradient boosting, a chi2 grid of SEDs and Meurer's relation on the same test galaxies."""
-    from training.assess import assess, markdown
+    from training.assess import ACCURACY_FILE, assess, markdown
     from training.figures import draw_accuracy
 
     with user_errors():
         found = assess(models, data, seed=seed, test_scenes=test_scenes, train_scenes=train_scenes)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "accuracy.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (out / ACCURACY_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / "accuracy.md").write_text(markdown(found), encoding="utf-8")
     draw_accuracy(found, out)
     print(markdown(found))

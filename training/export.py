@@ -1,13 +1,17 @@
 """From a finished run to a SavedModel directory that TensorFlow Serving, OpenVINO and the gateway read."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from redden.errors import ModelCardError
-from redden.grid import SIZE
-from redden.signature import PIXELS, SIGNATURE
+from redden.signature import SIGNATURE
+from training.assess import ACCURACY_FILE, Assessment
+from training.calibrate import CALIBRATION_FILE, Calibration
+from training.domain_report import DomainReport
+from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation
 from training.fit import NETWORK_FILE, read_run_card
 
@@ -21,7 +25,7 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
     Parameters
     ----------
     run : Path
-        Directory that `training.fit.fit` wrote and `training.evaluate.evaluate` has evaluated.
+        Directory that a fit wrote, and in which its evaluation lies.
     models : Path
         Directory of all models.
     version : int, optional
@@ -38,10 +42,7 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
         If the run has no card or was not evaluated, or the version exists already.
     """
     card = read_run_card(run)
-    evaluation_file = run / EVALUATION_FILE
-    if not evaluation_file.exists():
-        raise ModelCardError(f"{run} has no {EVALUATION_FILE}: run `redden-train evaluate {run} --data DIR` first.")
-    evaluation = Evaluation.model_validate_json(evaluation_file.read_text(encoding="utf-8"))
+    figures = _of_posterior(run, card.name) if card.posterior == "mixture" else _of_estimates(run)
     home = models / card.name
     version = version or _latest(home) + 1
     target = home / str(version)
@@ -49,22 +50,47 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
         raise ModelCardError(f"{target} exists already: leave the version out to get the next one, or remove it first.")
     partial = home / f".{version}.partial"
     partial.mkdir(parents=True)
-    _write_saved_model(keras.models.load_model(run / NETWORK_FILE), len(card.bands), partial)
-    figures = evaluation.model_dump(mode="json")
+    write_saved_model(keras.models.load_model(run / NETWORK_FILE), partial)
     card.model_copy(update={"version": version, "figures_of_merit": figures}).write(partial)
     return partial.rename(target)
 
 
-def _write_saved_model(network: keras.Model, bands: int, directory: Path) -> None:
-    pixels = tf.TensorSpec((None, SIZE, SIZE, bands), tf.float32, name=PIXELS)
+def _of_estimates(run: Path) -> dict[str, Any]:
+    """Figures of merit that `redden-train evaluate` has written."""
+    return Evaluation.model_validate_json(_text(run, EVALUATION_FILE, "evaluate")).model_dump(mode="json")
 
-    def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(network(pixels, training=False))
+
+def _of_posterior(run: Path, name: str) -> dict[str, Any]:
+    """The gist of what `redden-train coverage`, `compare-rivals` and `domain` have written."""
+    calibration = Calibration.model_validate_json(_text(run, CALIBRATION_FILE, "coverage"))
+    assessment = Assessment.model_validate_json(_text(run, ACCURACY_FILE, "compare-rivals"))
+    domain = DomainReport.model_validate_json(_text(run, REPORT_FILE, "domain"))
+    return {
+        "coverage": {quantity: bins["all"][""].model_dump() for quantity, bins in calibration.coverage.items()},
+        "accuracy": [row.model_dump(exclude={"behind"}) for row in assessment.rows if row.method == name],
+        "domain": domain.model_dump(mode="json"),
+    }
+
+
+def _text(run: Path, file: str, command: str) -> str:
+    if not (run / file).exists():
+        raise ModelCardError(f"{run} has no {file}: `redden-train {command}` writes it there.")
+    return (run / file).read_text(encoding="utf-8")
+
+
+def write_saved_model(network: keras.Model, directory: Path) -> None:
+    """Write the serving graph of a network, its inputs by their names, into a directory that exists."""
+    specs = [tf.TensorSpec((None, *tensor.shape[1:]), tf.float32, name=tensor.name) for tensor in network.inputs]
+
+    def answer(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        named = dict(zip((spec.name for spec in specs), tensors, strict=True))
+        arranged = keras.tree.map_structure(lambda tensor: named[tensor.name], network.input)
+        return dict(network(arranged, training=False))
 
     # keras' own export writes every weight twice.
     module = tf.Module()
     module.weights = [variable.value for variable in network.weights]
-    tf.saved_model.save(module, str(directory), signatures={SIGNATURE: tf.function(answer, input_signature=[pixels])})
+    tf.saved_model.save(module, str(directory), signatures={SIGNATURE: tf.function(answer, input_signature=specs)})
 
 
 def _latest(home: Path) -> int:

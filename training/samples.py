@@ -89,5 +89,5 @@ def load(directory: Path, bands: Sequence[str], normalisation_name: str) -> tupl
     if not dusty.any():
         raise DatasetError(f"{directory} has no image of a galaxy with dust: simulate more galaxies.")
     images = rows["images"][dusty][..., [card.bands.index(band) for band in bands]]
-    truth = {quantity: rows[quantity][dusty].astype(np.float64) for quantity in QUANTITIES}
+    truth: dict[str, NDArray[np.float64]] = {name: rows[name][dusty].astype(np.float64) for name in QUANTITIES}
     return card, Samples(normalisation(normalisation_name)(images), truth, rows["galaxy"][dusty])
