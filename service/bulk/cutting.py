@@ -1,9 +1,10 @@
 """From the rows of a catalogue to calibrated cutouts of a survey."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import astropy.units as u
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from redden.cutout import Cutout, cut
 from redden.errors import BandError, MosaicAwayError, MosaicError, OffFootprintError, ReddenError, UnitError
+from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.cutouts import Cutouts, Numbers
@@ -25,6 +27,32 @@ BATCH: Final = 256
 
 _READERS: Final = 8
 """Rows that are cut alone at the same time; most of them wait for remote mosaics."""
+
+
+def cut_uploads(
+    uploads: Iterable[Sequence[Upload]], card: ModelCard, read: Callable[[Sequence[Upload]], Cutout]
+) -> Iterator[Cutouts]:
+    """Cutouts in files, one row for the files of each galaxy, some hundred at a time.
+
+    Parameters
+    ----------
+    uploads : iterable of sequence of Upload
+        The files, which are read only when it is their turn.
+    card : ModelCard
+        The model that the cutouts are for.
+    read : callable
+        `redden.cutout.read_cutout`, with what is said about all files.
+    """
+
+    def cutout(files: Sequence[Upload]) -> Cutout | ReddenError:
+        try:
+            return read(files)
+        except ReddenError as error:
+            return error
+
+    numbered = enumerate(uploads)
+    while some := list(islice(numbered, BATCH)):
+        yield Cutouts.of(((row, cutout(files)) for row, files in some), card)
 
 
 def bands_to_read(survey: Survey, card: ModelCard) -> tuple[str, ...]:

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from redden.cutout import read_cutout
 from redden.errors import ReddenError
+from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
 from redden.posterior import QUANTITIES, quantiles
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.columns import OK, QUANTILES, result_columns, schema
 from service.bulk.cutouts import Cutouts
-from service.bulk.cutting import BATCH, Cutter
+from service.bulk.cutting import BATCH, Cutter, cut_uploads
 from service.surveys.survey import Survey
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -79,6 +82,35 @@ async def measure_positions(
     """
     cutter = Cutter(survey, card, ra, dec, recentre, recentre_radius)
     return await measure_cutouts(cutter.cutouts(), len(ra), card, predict, redshift)
+
+
+async def measure_images(
+    uploads: Iterable[Sequence[Upload]],
+    rows: int,
+    card: ModelCard,
+    predict: Predict,
+    *,
+    redshift: NDArray[np.float64] | None = None,
+    unit: str | None = None,
+    pixel_scale: float | None = None,
+    recentre: Recentre | None = None,
+    recentre_radius: float = RECENTRE_RADIUS,
+) -> pa.Table:
+    """Measure the galaxies in files.
+
+    Parameters
+    ----------
+    uploads : iterable of sequence of Upload
+        For each row the files of its galaxy, which are read only when it is their turn.
+    rows : int
+        How many rows there are.
+    card, predict, redshift
+        See `measure_positions`, also for the result and the errors.
+    unit, pixel_scale, recentre, recentre_radius
+        See `redden.cutout.read_cutout`; they hold for all files.
+    """
+    read = partial(read_cutout, unit=unit, pixel_scale=pixel_scale, recentre=recentre, recentre_radius=recentre_radius)
+    return await measure_cutouts(cut_uploads(uploads, card, read), rows, card, predict, redshift)
 
 
 async def measure_cutouts(

@@ -10,8 +10,9 @@ import pytest
 from astropy.table import Table
 
 from redden.errors import ModelServerError
+from redden.fits import Upload
 from redden.modelcard import ModelCard
-from service.bulk import measure_positions
+from service.bulk import measure_images, measure_positions
 from service.bulk.columns import QUANTILES, result_columns, schema
 from service.inference.client import ModelServer
 from service.processes import free_port
@@ -104,3 +105,26 @@ def test_a_row_gets_the_same_bits_whatever_it_is_measured_with(measure, position
 def test_without_a_model_server_no_row_is_given_up(measure, positions):
     with pytest.raises(ModelServerError, match="away"):
         measure(*positions, address=f"127.0.0.1:{free_port()}")
+
+
+def test_files_get_the_answers_that_each_gets_alone(three_bands, image, post, card, model_server):
+    broken = [b"no FITS"], [image(BUNIT="parsec"), *three_bands[1:]]
+    galaxies = [three_bands, *broken, [image(seed=seed + 7, FILTER=band) for seed, band in enumerate(card.bands)]]
+    uploads = ([Upload(None, data) for data in images] for images in galaxies)
+
+    async def run():
+        server = ModelServer(model_server, deadline=20)
+        try:
+            return await measure_images(uploads, len(galaxies), card, partial(server.predict, card.name, card.version))
+        finally:
+            await server.close()
+
+    rows = asyncio.run(run()).to_pylist()
+    for row, images in zip(rows, galaxies, strict=True):
+        response = post(*images, model=card.name)
+        assert (row["status"] == "ok") == (response.status_code == 200)
+        if row["status"] == "ok":
+            median = response.json()["quantities"]["a_v"]["median"]
+            assert row["a_v"] == pytest.approx(median, rel=1e-4)
+    assert [row["status"] == "ok" for row in rows] == [True, False, False, True]
+    assert "not FITS" in rows[1]["status"]
