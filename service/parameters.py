@@ -115,7 +115,8 @@ class Explaining(BaseModel):
     format: Annotated[
         Literal["json", "png"] | None,
         Field(
-            description="`png`, or `Accept: image/png`, draws the explanation beside the image; by default all is JSON."
+            description="`png`, or `Accept: image/png`, draws the explanation beside the image; otherwise it is JSON.",
+            examples=["png"],
         ),
     ] = None
 

@@ -14,6 +14,7 @@ from redden.snr import sky_level
 from service.explain import CELLS, occlude
 from tests.redden.test_modelcard import card
 from tests.service.conftest import THREE, make_image
+from tests.service.test_client_and_cli import run
 
 SURVEY = {"survey": "demo", "ra": 29.99903, "dec": 12.00498}
 NAMES = ("a_v", "e_bv", "r_v", "log_ssfr")
@@ -160,6 +161,19 @@ def test_the_client_explains(gateway, tmp_path):
         pictures = [client.explanation([path], model="paper-1band"), client.explanation_at(*place, model="any-band")]
     assert answer.explanation is not None
     assert all(drawn.startswith(b"\x89PNG") for drawn in pictures)
+
+
+@pytest.mark.parametrize("source", ["files", "survey"])
+def test_the_command_line_draws_what_moved_the_answer(gateway, tmp_path, source):
+    path, drawn = tmp_path / "galaxy.fits", tmp_path / "why.png"
+    path.write_bytes(files(galaxy())[0])
+    where = [path] if source == "files" else ["--survey", "demo", "--ra", "29.99903", "--dec", "12.00498"]
+    told = ["--redshift", "7.1", "--redshift-error", "0.2", "--a-v-above", "1", "--explain", drawn]
+    result = run("predict", *where, *told, "--model", "any-band", "--server", gateway.base_url)
+    assert result.exit_code == 0, result.output
+    for text in ("any-band version 1", "Redshift 7.1 +- 0.2", "P(A_V > 1) = ", "Domain score", ": like the galaxies"):
+        assert text in result.output
+    assert drawn.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_survey_is_explained_as_its_cutout_is(gateway):

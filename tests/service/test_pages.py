@@ -19,6 +19,14 @@ def test_the_landing_page_and_the_documentation_load_nothing_from_elsewhere(gate
             assert gateway.get(reference).status_code == 200, reference
 
 
+def test_the_landing_page_asks_only_for_parameters_that_there_are(gateway):
+    page = gateway.get("/").text
+    fields = set(re.findall(r"""<(?:input|select)[^>]* name="(\w+)\"""", page)) - {"files"}
+    parameters = gateway.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["parameters"]
+    assert fields == {"model", "redshift", "redshift_error", "a_v_above", "explain"}
+    assert fields <= {parameter["name"] for parameter in parameters}
+
+
 def test_the_demo_galaxy_is_measured(gateway):
     galaxy = gateway.get("/demo/galaxy.fits")
     assert galaxy.headers["content-type"] == "application/fits"
