@@ -34,17 +34,17 @@ def stars(rng: np.random.Generator, count: int, magnitude: tuple[float, float] =
     ndarray, shape (count, 32, 32, 7)
         In nJy per pixel.
     """
+    stars_of = 1 + rng.choice([0, 1, 2], count, p=[0.75, 0.2, 0.05])
+    total = stars_of.sum()
+    temperature = np.where(rng.random(total) < 0.4, rng.uniform(350, 2500, total), 10 ** rng.uniform(3.4, 4.1, total))
+    colour = np.split(star_colours(temperature, rng), np.cumsum(stars_of)[:-1])
+    brightness = 10 ** (0.4 * (AB_NANOJANSKY - rng.uniform(*magnitude, count)))
     pictures = np.empty((count, SIZE, SIZE, len(_BANDS)))
-    for picture in pictures:
-        neighbours = int(rng.choice([0, 1, 2], p=[0.75, 0.2, 0.05]))
-        cool = rng.random(1 + neighbours) < 0.4
-        temperature = np.where(cool, rng.uniform(350, 2500, cool.size), 10 ** rng.uniform(3.4, 4.1, cool.size))
-        brightness = 10 ** (0.4 * (AB_NANOJANSKY - rng.uniform(*magnitude)))
-        share = np.append(1.0, 10 ** rng.uniform(-1.5, 0.0, neighbours))
-        x, y = rng.uniform(-0.4, 0.4, (2, 1 + neighbours))
-        x[0], y[0] = rng.uniform(-1.0, 1.0, 2) * PIXEL_SCALE
-        flux = brightness * share[:, None] * star_colours(temperature, rng)
-        picture[:] = image(x, y, flux, _BANDS)
+    for picture, colours, bright in zip(pictures, colour, brightness, strict=True):
+        share = 10 ** rng.uniform(-1.5, 0.0, len(colours))
+        x, y = rng.uniform(-0.4, 0.4, (2, len(colours)))
+        share[0], x[0], y[0] = 1.0, *(rng.uniform(-1.0, 1.0, 2) * PIXEL_SCALE)
+        picture[:] = image(x, y, bright * share[:, None] * colours, _BANDS)
     return pictures
 
 
