@@ -10,10 +10,12 @@ from astropy.nddata import Cutout2D
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redden.cutout import Cutout, model_input, read_cutout
+from redden.bands import BANDS
+from redden.cutout import Cutout, model_input, model_pixels, read_cutout, used_bands
 from redden.errors import BadPixelsError, BandError, PixelGridError, UnitError
 from redden.fits import Upload
 from redden.normalise import joint
+from redden.photometric import photometric
 from tests.redden.conftest import DEC, RA, as_bytes, blob, tan_header
 from tests.redden.test_modelcard import card
 
@@ -195,6 +197,50 @@ def test_the_input_of_a_model_is_in_the_order_of_its_card(image_file: ImageFile)
     assert model_input(cutout, one)["pixels"].shape == (1, 32, 32, 1)
     with pytest.raises(BandError, match="needs F115W; the cutout has F444W, F356W, F277W. Add F115W"):
         model_input(cutout, card(bands=("F115W",)))
+
+
+ANY = card(bands=tuple(BANDS), normalisation="photometric", posterior="mixture")
+
+
+def with_empty_bands(image_file: ImageFile, *empty: str) -> list[Upload]:
+    data = {band: np.full((64, 64), np.nan) if band in empty else blob(x=33, y=30, seed=1) for band in THREE}
+    return [Upload(f"{band}.fits", image_file(data[band])) for band in THREE]
+
+
+def test_a_model_of_any_bands_sees_what_is_there_and_nan_elsewhere(image_file: ImageFile) -> None:
+    cutout = read_cutout(three(image_file)[::2])
+    pixels = model_pixels(cutout, ANY)
+    assert used_bands(cutout, ANY) == ["F277W", "F444W"]
+    assert np.isnan(pixels[..., [0, 1, 2, 4, 5]]).all()
+    assert np.array_equal(pixels[..., [3, 6]], cutout.pixels)
+    expected = photometric(pixels[None], np.array([[7.0, 0.1]]))
+    inputs = model_input(cutout, ANY, (7.0, 0.1))
+    assert np.array_equal(inputs["pixels"], expected[0])
+    assert np.array_equal(inputs["context"], expected[1])
+    some = card(bands=("F115W", "F150W"), normalisation="photometric", posterior="mixture")
+    with pytest.raises(BandError, match="takes any of F115W, F150W; the cutout has F277W, F444W"):
+        model_input(cutout, some)
+    with pytest.raises(UnitError, match="no BUNIT"):
+        model_input(read_cutout(three(image_file, BUNIT=None)), ANY)
+
+
+def test_a_band_without_pixels_is_left_aside(image_file: ImageFile) -> None:
+    cutout = read_cutout(with_empty_bands(image_file, "F356W"))
+    assert cutout.bands == ("F277W", "F444W")
+    assert flags(cutout) == ["band_unusable"]
+    assert "NaN" in cutout.unusable["F356W"]
+    assert np.isnan(model_pixels(cutout, ANY)[..., 4]).all()
+    with pytest.raises(BadPixelsError, match=r"F356W\.fits\[PRIMARY\] are NaN"):
+        model_input(cutout, card())
+    with pytest.raises(BadPixelsError, match=r"F277W.* F356W.* F444W"):
+        read_cutout(with_empty_bands(image_file, *THREE))
+
+
+def test_the_source_is_found_in_the_reddest_band_that_has_pixels(image_file: ImageFile) -> None:
+    cutout = read_cutout(with_empty_bands(image_file, "F444W"), recentre="peak")
+    assert "recentred on the peak in F356W" in cutout.history[0]
+    with pytest.raises(BadPixelsError, match=r"F444W.* F277W"):
+        read_cutout(with_empty_bands(image_file, *THREE), recentre="peak")
 
 
 def test_the_hash_is_that_of_the_bytes(image_file: ImageFile) -> None:
