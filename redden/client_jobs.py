@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -243,17 +244,24 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 
 def _table(file: str) -> "Table":
     """A table of results in a FITS file."""
+    import astropy.units as u
     import numpy as np
     from astropy.io import fits
     from astropy.table import MaskedColumn, Table
+    from astropy.utils.exceptions import AstropyWarning
 
-    table = Table.read(file, format="fits", memmap=False, mask_invalid=False)
+    with warnings.catch_warnings():  # of units that FITS does not have, and of nulls
+        warnings.simplefilter("ignore", AstropyWarning)
+        table = Table.read(file, format="fits", memmap=False, mask_invalid=False)
     with fits.open(file, memmap=False) as hdus:
         for column in hdus[1].columns:
             if column.format == "L":  # whose nulls astropy takes for false
                 missing = np.asarray(hdus[1].data)[column.name] == 0
                 if missing.any():
                     table[column.name] = MaskedColumn(table[column.name], mask=missing)
+    for column in table.itercols():
+        if isinstance(column.unit, u.UnrecognizedUnit):  # logarithms are written as in VizieR's tables: [yr-1]
+            column.unit = u.Unit(column.unit.to_string(), format="cds", parse_strict="silent")
     for key in [key for key in table.meta if key.startswith(("TUCD", "TCOMM", "TUTYP"))]:
         del table.meta[key]  # the columns have them
     return table

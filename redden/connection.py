@@ -137,7 +137,7 @@ def _content(request: Request[Any], files: ExitStack, timeout: httpx.Timeout) ->
             (part, (path.name, files.enter_context(path.open("rb")), kind)) for part, path, kind in opened
         ]
     if request.patient:
-        content["timeout"] = httpx.Timeout(timeout, read=_PATIENCE)
+        content["timeout"] = httpx.Timeout(**{**timeout.as_dict(), "read": _PATIENCE})
     return content
 
 

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table.meta import get_header_from_yaml
 from numpy.typing import NDArray
 
-from service.catalogues.schema import MIXINS, make_field, to_arrow, with_meta
+from service.catalogues.schema import MIXINS, known_unit, make_field, to_arrow, with_meta
 
 _STRUCTURE: Final = re.compile(
     r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|NEXTEND|"
@@ -24,7 +24,7 @@ FITS: Final = "fits"
 """Where in the metadata of a column those are kept that only FITS has: ``TDISP``, ``TCTYP`` ..."""
 _YAML_BEGIN: Final = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--"
 _COMMENT: Final = 70
-"""Characters of a comment."""
+"""Characters of a line of YAML in a comment; a backslash follows if it goes on."""
 _YAML_END: Final = "--END-ASTROPY-SERIALIZED-COLUMNS--"
 
 
@@ -76,8 +76,7 @@ def _unit(text: str | None) -> str | None:
     """A unit as the other formats write it, or as it stands where it is none of the standard's."""
     if not text:
         return None
-    unit = u.Unit(text, format="fits", parse_strict="silent")
-    return text if isinstance(unit, u.UnrecognizedUnit) else str(unit.to_string())
+    return known_unit(u.Unit(text, format="fits", parse_strict="silent"))
 
 
 def _masked(data: fits.FITS_rec, column: fits.Column) -> NDArray[Any]:
@@ -120,8 +119,8 @@ def yaml_comments(lines: list[str]) -> Iterator[str]:
     yield _YAML_BEGIN
     for line in lines:
         while len(line) > _COMMENT:
-            yield line[: _COMMENT - 1] + "\\"
-            line = line[_COMMENT - 1 :]
+            yield line[:_COMMENT] + "\\"
+            line = line[_COMMENT:]
         yield line
     yield _YAML_END
 
@@ -133,6 +132,6 @@ def _yaml(header: fits.Header) -> dict[str, Any]:
         return {}
     text, joined = lines[lines.index(_YAML_BEGIN) + 1 : lines.index(_YAML_END)], ""
     for line in text:  # a line that is too long for a card ends in a backslash
-        joined += line[:-1] if line.endswith("\\") else line + "\n"
+        joined += line[:_COMMENT] if len(line) > _COMMENT else line + "\n"
     found: dict[str, Any] = get_header_from_yaml(joined.splitlines())
     return found

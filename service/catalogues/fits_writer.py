@@ -24,6 +24,7 @@ from service.catalogues.schema import (
     plain_schema,
     prototype,
     table_meta,
+    unit_in,
     with_meta,
 )
 
@@ -171,7 +172,7 @@ def _header(schema: pa.Schema, columns: list[_FitsColumn], rows: int) -> fits.He
         fits.Column(
             name=field.name,
             format=column.form,
-            unit=field_text(field, "unit"),
+            unit=unit_in(field_text(field, "unit"), "fits"),
             null=column.null,
             bzero=_OFFSETS.get(column.kind),
             dim=str(column.shape[::-1]) if len(column.shape) > 1 else None,

@@ -7,7 +7,7 @@ A field's metadata holds ``unit``, ``description``, ``format`` and the rest of w
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import astropy.units as u
 import numpy as np
@@ -71,7 +71,7 @@ def from_astropy(table: Table) -> pa.Table:
     fields, columns = [], []
     for column in table.itercols():
         array = to_arrow(column)
-        unit = None if column.unit is None else column.unit.to_string()
+        unit = None if column.unit is None else known_unit(column.unit)
         fields.append(
             make_field(
                 column.name,
@@ -170,6 +170,24 @@ def _columns_of(parts: dict[str, Any]) -> Iterator[str]:
             yield part["name"]
         elif isinstance(part, dict):
             yield from _columns_of(part)
+
+
+def known_unit(unit: u.UnitBase) -> str:
+    """A unit as `astropy.units` writes it, or as it stands in the file if it is none of any standard."""
+    if isinstance(unit, u.UnrecognizedUnit):
+        unit = u.Unit(unit.to_string(), format="cds", parse_strict="silent")
+    return str(unit.to_string())
+
+
+def unit_in(text: str | None, format: Literal["fits", "vounit"]) -> str | None:
+    """A unit in the words of a format; as VizieR has it (``[yr-1]``) if the format has none for a logarithm."""
+    unit = _unit(text)
+    for words in (format, "cds"):
+        try:
+            return unit and str(unit.to_string(words))
+        except (ValueError, u.UnitsError):
+            continue
+    return text
 
 
 def _unit(text: str | None) -> u.UnitBase | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from astropy.io.votable.tree import CooSys, Info, Param, Resource, VOTableFile
 
-from service.catalogues.schema import plain, plain_schema, prototype, table_meta
+from service.catalogues.schema import field_text, plain, plain_schema, prototype, table_meta, unit_in
 
 _ROWS: Final = re.compile(rb"\s*<TR>.*</TR>\s*", re.DOTALL)
 _DATA: Final = re.compile(rb"\s*<DATA>.*</DATA>", re.DOTALL)
@@ -73,6 +73,7 @@ def _votable(schema: pa.Schema) -> VOTableFile:
     resource.coordinate_systems.extend(CooSys(**system) for system in _listed(meta, "coosys"))
     known = {system.ID for system in resource.coordinate_systems}
     for field, column in zip(element.fields, schema, strict=True):
+        field.unit = unit_in(field_text(column, "unit"), "vounit")
         if pa.types.is_string(column.type):
             field.arraysize = "*"
         elif field.datatype == "bit":  # as which astropy writes truth values
