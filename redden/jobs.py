@@ -79,6 +79,23 @@ class JobOptions(BaseModel):
     redshift_error: Annotated[
         _Column | None, Field(description="Column of the standard error of the redshift.", examples=["z_phot_err"])
     ] = None
+    unit: Annotated[
+        str | None,
+        Field(
+            max_length=40,
+            description="Unit of the pixels of all images, in place of what their headers say: `MJy/sr`, `nJy`, `uJy`.",
+            examples=["uJy"],
+        ),
+    ] = None
+    pixel_scale: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Side of a pixel in arcsec, for images whose headers do not tell it.",
+            examples=[0.03],
+        ),
+    ] = None
     columns: Annotated[
         list[_Column] | None,
         Field(description="Columns of the catalogue that come back with the results; by default all of them."),

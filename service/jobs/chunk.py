@@ -15,10 +15,11 @@ from redis.retry import Retry
 from redden.jobs import JobOptions
 from redden.modelcard import ModelCard
 from service.bulk.columns import OK
-from service.bulk.measure import measure_positions
+from service.bulk.measure import Predict, measure_images, measure_positions
+from service.catalogues import CatalogueFolder
 from service.inference.client import ModelServer
 from service.jobs.plan import Chunk, read_chunk
-from service.jobs.state import LEASE, JobDescription, Jobs, Part
+from service.jobs.state import LEASE, Jobs, Part
 from service.jobs.store import Store, storing
 from service.registry import Registry
 from service.settings import Settings
@@ -124,38 +125,47 @@ async def _beat(jobs: Jobs, job: str, part: Part, measurement: asyncio.Task[Any]
 
 
 async def _measured(tools: Tools, job: str, part: Part, before: Part | None) -> pa.Table:
-    description = tools.jobs.description(job)
     chunk = read_chunk(tools.store, folder_of(job), part.chunk)
     kept = []
     if before is not None:
         table = read_part(tools.store, job, before)
         kept = [table.filter(pc.equal(table.column("status"), OK))]
         chunk = chunk.without(kept[0].column(ROW).to_numpy())
-    results = await _measure(tools, description, chunk)
+    results = await _measure(tools, job, chunk)
     results = results.append_column(ROW, pa.array(chunk.rows))
     return pa.concat_tables([*kept, results]).sort_by(ROW)
 
 
-async def _measure(tools: Tools, description: JobDescription, chunk: Chunk) -> pa.Table:
-    options = description.options
+async def _measure(tools: Tools, job: str, chunk: Chunk) -> pa.Table:
+    options = tools.jobs.description(job).options
     card = tools.registry.card(options.model, options.version)
     model_server = ModelServer(tools.settings.model_server, tools.settings.predict_deadline)
     try:
-        return await _results(tools, options, card, chunk, partial(model_server.predict, card.name, card.version))
+        return await _with(partial(model_server.predict, card.name, card.version), tools, job, options, card, chunk)
     finally:
         await model_server.close()
 
 
-async def _results(tools: Tools, options: JobOptions, card: ModelCard, chunk: Chunk, predict: Any) -> pa.Table:
-    assert options.survey is not None
+async def _with(
+    predict: Predict, tools: Tools, job: str, options: JobOptions, card: ModelCard, chunk: Chunk
+) -> pa.Table:
+    redshift, recentre, radius = chunk.redshift, options.recentre, options.recentre_radius
+    if options.survey is None:
+        catalogue = CatalogueFolder.open(tools.store.copy(f"{folder_of(job)}/{CATALOGUE}"))
+        return await measure_images(
+            catalogue.uploads(chunk.rows),
+            len(chunk.rows),
+            card,
+            predict,
+            redshift=redshift,
+            unit=options.unit,
+            pixel_scale=options.pixel_scale,
+            recentre=recentre,
+            recentre_radius=radius,
+        )
     survey = tools.surveys.get(options.survey)
+    assert chunk.ra is not None
+    assert chunk.dec is not None
     return await measure_positions(
-        survey,
-        chunk.ra,
-        chunk.dec,
-        card,
-        predict,
-        redshift=chunk.redshift,
-        recentre=options.recentre,
-        recentre_radius=options.recentre_radius,
+        survey, chunk.ra, chunk.dec, card, predict, redshift=redshift, recentre=recentre, recentre_radius=radius
     )
