@@ -43,7 +43,7 @@ def models_table(served: ModelList) -> RenderableType:
         table.add_row(
             f"{model.name} (default)" if model.default else model.name,
             str(model.version),
-            " ".join(model.card.bands),
+            ("any of " if model.card.takes_any_bands else "") + " ".join(model.card.bands),
             "point estimates" if model.card.posterior == "point" else "intervals",
             "available" if model.available else "not served",
             model.card.description,
