@@ -1,21 +1,19 @@
 """One table of all methods on the same held-out galaxies, by bands and depth: accuracy, honesty and cost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from time import process_time
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from redden.posterior import PROBABILITIES, QUANTITIES
+from redden.posterior import QUANTITIES
+from training.comparison import Assessment, Method, Row, compare
 from training.dataset import Part
-from training.metrics import BOOTSTRAPS, Estimates, Figure, figures
+from training.metrics import Figure
 from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting
 from training.rivals.meurer import Meurer
-from training.rivals.mocks import BAND_SETS, Answer, BandSet, Mocks, unanswered
+from training.rivals.mocks import BAND_SETS, BandSet, Mocks
 from training.rivals.network import Network
 from training.rivals.sed_grid import SedGrid
 from training.scene_set import load_scenes
@@ -26,57 +24,7 @@ ACCURACY_FILE: Final = "accuracy.json"
 DEPTHS: Final = (28.6, 29.8)
 """5 sigma AB magnitudes in circles of 0.1 arcsec radius: CEERS, and three times deeper."""
 
-_MEDIAN: Final = PROBABILITIES.index(0.5)
 _WARM_UP: Final = 16
-
-
-class Method(Protocol):
-    """A way from pixels to A_V, E(B-V), R_V and sSFR."""
-
-    @property
-    def name(self) -> str:
-        """Name in tables."""
-
-    def takes(self, band_set: BandSet) -> bool:
-        """Whether it can say anything from these bands."""
-
-    def answer(self, mocks: Mocks) -> Answer:
-        """Quantiles for galaxies."""
-
-
-class Row(BaseModel):
-    """One method on one set of bands at one depth."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: str
-    bands: str
-    """Name of the `BandSet`."""
-    depth: float
-    images: int
-    galaxies: int
-    milliseconds: float
-    """CPU time per galaxy, from pixels to quantiles; the time to fit is not in it."""
-    figures: dict[str, dict[str, Figure]]
-    """By quantity, then by the names of `training.metrics.figures`; ``r_v`` also has ``ratio_mae``, the error of the
-    ratio of the estimates of A_V and E(B-V)."""
-    behind: dict[str, Figure]
-    """By how much the R2 of each quantity is below that of the first method, on the same galaxies."""
-
-
-class Assessment(BaseModel):
-    """All methods on the same galaxies."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str
-    """The model to which the others are compared."""
-    data_set: str
-    sha256: str
-    seed: int
-    trained: dict[float, int]
-    """Images that the gradient boosting was fitted to, by depth."""
-    rows: tuple[Row, ...]
 
 
 def assess(
@@ -131,109 +79,45 @@ def assess(
         for band_set in BAND_SETS:
             boosting = Boosting(band_set, train, validation, seed=seed)
             methods: list[Method] = [*networks, boosting, SedGrid(), Meurer()]
-            methods = [method for method in methods if method.takes(band_set)]
+            methods = _ready(methods, band_set, test)
             rows += compare(methods, band_set, depth, test, medians, seed)
     return Assessment(
         model=networks[0].name, data_set=card.name, sha256=card.sha256, seed=seed, trained=trained, rows=tuple(rows)
     )
 
 
-def compare(
-    methods: Sequence[Method],
-    band_set: BandSet,
-    depth: float,
-    mocks: Mocks,
-    medians: Mapping[str, float],
-    seed: int,
-) -> list[Row]:
-    """A row for each method on the same galaxies.
+def assess_slow(
+    models: Sequence[Path], data: Path, slow: Method, *, seed: int, galaxies: int, depth: float = DEPTHS[0]
+) -> Assessment:
+    """Compare models with a method that takes minutes per galaxy, and with those that need no fit, on few galaxies.
 
-    Parameters
-    ----------
-    methods : sequence of Method
-        The one to which all others are compared first.
-    band_set : BandSet
-        What they see.
-    depth : float
-        For the rows.
-    mocks : Mocks
-        Galaxies in all bands.
-    medians : mapping of str to float
-        Median of each quantity over training galaxies.
-    seed : int
-        Of the bootstrap.
+    Parameters, errors
+        As for `assess`. Of the test galaxies the first that are detected are taken, one image of each, and only the
+        band sets that `slow` takes.
     """
-    seen = mocks.seen_in(band_set)
+    networks = [Network(directory) for directory in models]
+    card, scenes = load_scenes(data)
+    inside = scenes.part("test", networks[0].card.trained_on["split_seed"])
+    mocks = Mocks.observe(inside, ObservationPrior(depth=(depth, depth)), seed=seed, most=len(inside))
+    _, first = np.unique(mocks.galaxy, return_index=True)
+    few = mocks.rows(first[:galaxies])
+    medians: dict[str, float] = networks[0].card.trained_on["median"]
     rows: list[Row] = []
-    first: dict[str, NDArray[np.float64]] = {}
-    for method in methods:
-        method.answer(seen.rows(slice(0, _WARM_UP)))
-        start = process_time()
-        answer = unanswered(method.answer(seen), len(seen))
-        milliseconds = 1e3 * (process_time() - start) / len(seen)
-        first = first or answer
-        found = {
-            name: figures(Estimates(mocks.truth[name], answer[name], mocks.galaxy, medians[name]), seed=seed)
-            for name in QUANTITIES
-        }
-        found["r_v"] |= _error_of_ratio(answer, mocks, seed)
-        behind = {
-            name: _behind(mocks.truth[name], first[name], answer[name], mocks.galaxy, seed) for name in QUANTITIES
-        }
-        rows.append(
-            Row(
-                method=method.name,
-                bands=band_set.name,
-                depth=depth,
-                images=len(seen),
-                galaxies=len(np.unique(mocks.galaxy)),
-                milliseconds=milliseconds,
-                figures=found,
-                behind={name: figure for name, figure in behind.items() if figure is not None},
-            )
-        )
-    return rows
+    for band_set in BAND_SETS:
+        if slow.takes(band_set):
+            methods = [*_ready([*networks, SedGrid(), Meurer()], band_set, few), slow]
+            rows += compare(methods, band_set, depth, few, medians, seed)
+    return Assessment(
+        model=networks[0].name, data_set=card.name, sha256=card.sha256, seed=seed, trained={}, rows=tuple(rows)
+    )
 
 
-def _error_of_ratio(answer: Answer, mocks: Mocks, seed: int) -> dict[str, Figure]:
-    """MAE of R_V as the ratio of two point estimates."""
-    a_v, e_bv = answer["a_v"][:, _MEDIAN], answer["e_bv"][:, _MEDIAN]
-    usable = np.isfinite(a_v) & (e_bv > 0)
-    if not usable.any():
-        return {}
-    error = np.abs(a_v[usable] / e_bv[usable] - mocks.truth["r_v"][usable])
-    weights = _resamplings(mocks.galaxy[usable], seed)
-    means = (weights @ error) / weights.sum(axis=1)
-    return {"ratio_mae": Figure(value=float(error.mean()), error=float(means.std()))}
-
-
-def _behind(
-    truth: NDArray[np.float64],
-    one: NDArray[np.float64],
-    other: NDArray[np.float64],
-    galaxy: NDArray[np.int64],
-    seed: int,
-) -> Figure | None:
-    """R2 of one method less that of another where both have an estimate; both see the same resampled galaxies."""
-    usable = np.isfinite(one[:, _MEDIAN]) & np.isfinite(other[:, _MEDIAN])
-    if not usable.any():
-        return None
-    square = np.stack([(values[usable, _MEDIAN] - truth[usable]) ** 2 for values in (one, other)], axis=1)
-    labels = truth[usable]
-    weights = np.concatenate([np.ones((1, len(labels))), _resamplings(galaxy[usable], seed)])
-    total = weights.sum(axis=1)
-    variance = (weights @ labels**2) / total - ((weights @ labels) / total) ** 2
-    difference = (weights @ (square[:, 1] - square[:, 0])) / total / variance
-    return Figure(value=float(difference[0]), error=float(difference[1:].std()))
-
-
-def _resamplings(galaxy: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """How often each image is drawn when galaxies are, shape (resamplings, images)."""
-    rng = np.random.default_rng(seed)
-    _, member = np.unique(galaxy, return_inverse=True)
-    galaxies = int(member.max()) + 1
-    draws = [np.bincount(rng.integers(galaxies, size=galaxies), minlength=galaxies) for _ in range(BOOTSTRAPS)]
-    return np.array(draws, dtype=np.float64)[:, member]
+def _ready(methods: Sequence[Method], band_set: BandSet, mocks: Mocks) -> list[Method]:
+    """Those that can say anything, with their tables and graphs loaded, so that only answering is timed."""
+    able = [method for method in methods if method.takes(band_set)]
+    for method in able:
+        method.answer(mocks.seen_in(band_set).rows(slice(0, _WARM_UP)))
+    return able
 
 
 _COLUMNS: Final = (

@@ -1,7 +1,7 @@
 """Commands that say how good a model is: calibration, and the comparison with other methods."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -77,4 +77,30 @@ def compare_rivals(
     (out / ACCURACY_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / "accuracy.md").write_text(markdown(found), encoding="utf-8")
     draw_accuracy(found, out)
+    print(markdown(found))
+
+
+@app.command()
+def compare_bagpipes(
+    models: Annotated[
+        list[Path],
+        typer.Argument(exists=True, file_okay=False, help="Runs or models; the others are compared to the first."),
+    ],
+    data: _Data,
+    out: _Out,
+    seed: _Seed = 4,
+    galaxies: Annotated[int, typer.Option(min=2, help="Test galaxies; each takes minutes.")] = 4,
+    history: Annotated[
+        Literal["lognormal", "delayed", "dblplaw", "constant"], typer.Option(help="Star-formation history.")
+    ] = "lognormal",
+) -> None:
+    """Compare models with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands."""
+    from training.assess import assess_slow, markdown
+    from training.rivals.bagpipes import Bagpipes
+
+    with user_errors():
+        found = assess_slow(models, data, Bagpipes(history), seed=seed, galaxies=galaxies)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bagpipes.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (out / "bagpipes.md").write_text(markdown(found), encoding="utf-8")
     print(markdown(found))

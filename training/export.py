@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from redden.errors import ModelCardError
 from redden.signature import SIGNATURE
-from training.assess import ACCURACY_FILE, Assessment
+from training.assess import ACCURACY_FILE
 from training.calibrate import CALIBRATION_FILE, Calibration
+from training.comparison import Assessment
 from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 from pydantic import BaseModel, ConfigDict
 
-from training.assess import Assessment
 from training.calibrate import Calibration
 from training.calibration import CREDIBILITIES, Curve
+from training.comparison import Assessment
 from training.metrics import Figure
 
 NAMES: Final = {"a_v": "$A_V$", "e_bv": "$E(B-V)$", "r_v": "$R_V$", "log_ssfr": "log sSFR"}
