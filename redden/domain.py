@@ -1,6 +1,7 @@
 """Whether a cutout is like the galaxies that a model was trained on, told from the model's own domain score."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from redden.errors import ModelCardError
 from redden.modelcard import ModelCard
 from redden.signature import DOMAIN
+
+OUT_OF_DOMAIN: Final = "out_of_domain"
+"""Code of the flag of what is not like the training galaxies."""
 
 
 def domain_scores(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64] | None:

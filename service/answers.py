@@ -17,7 +17,7 @@ from redden.answer import (
     Redshift,
 )
 from redden.cutout import Cutout, used_bands
-from redden.domain import domain_scores, warning
+from redden.domain import OUT_OF_DOMAIN, domain_scores, warning
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, exceedance, quantiles
 
@@ -74,7 +74,7 @@ def make_answer(
 
 def _domain_flags(card: ModelCard, score: float | None) -> list[Flag]:
     message = None if score is None else warning(card, score)
-    return [] if message is None else [Flag(code="out_of_domain", message=message)]
+    return [] if message is None else [Flag(code=OUT_OF_DOMAIN, message=message)]
 
 
 def _left_aside(

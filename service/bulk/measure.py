@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from redden.cutout import read_cutout
+from redden.domain import OUT_OF_DOMAIN, domain_scores, in_domain
 from redden.errors import ReddenError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
-from redden.posterior import QUANTITIES, quantiles
+from redden.posterior import quantiles
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.columns import OK, QUANTILES, result_columns, schema
 from service.bulk.cutouts import Cutouts
@@ -236,22 +237,41 @@ class _Results:
 
     def table(self) -> pa.Table:
         """All rows as a table."""
-        columns: dict[str, pa.Array] = {}
         measured = np.concatenate([np.empty(0, dtype=np.int64), *self._measured])
-        for name, values in self._quantiles().items():
-            numbers = np.full((self.rows, len(QUANTILES)), np.nan, dtype=np.float32)
-            numbers[measured] = values
-            columns |= {f"{name}{end}": _array(numbers[:, i]) for i, end in enumerate(QUANTILES)}
+        outputs = self._joined()
+        columns = self._quantities(measured, outputs) | self._verdicts(measured, outputs)
         columns |= {f"snr_{band}": _array(self._snr[:, i]) for i, band in enumerate(self.card.bands)}
         columns |= {"flags": pa.array(self._flags, pa.string()), "status": pa.array(self._status, pa.string())}
         target = schema(result_columns(self.card))
         return pa.table([columns.get(field.name, pa.nulls(self.rows, field.type)) for field in target], schema=target)
 
-    def _quantiles(self) -> dict[str, NDArray[np.float64]]:
-        if not self._outputs:
-            return {name: np.empty((0, len(QUANTILES))) for name in QUANTITIES}
-        names = self._outputs[0]
-        return quantiles(self.card, {name: np.concatenate([each[name] for each in self._outputs]) for name in names})
+    def _joined(self) -> dict[str, NDArray[np.float32]]:
+        """The outputs of all rows that were measured; none if no row was."""
+        names = self._outputs[0] if self._outputs else ()
+        return {name: np.concatenate([each[name] for each in self._outputs]) for name in names}
+
+    def _quantities(self, measured: NDArray[np.int64], outputs: Tensors) -> dict[str, pa.Array]:
+        columns: dict[str, pa.Array] = {}
+        for name, values in (quantiles(self.card, outputs) if outputs else {}).items():
+            numbers = np.full((self.rows, len(QUANTILES)), np.nan, dtype=np.float32)
+            numbers[measured] = values
+            columns |= {f"{name}{end}": _array(numbers[:, i]) for i, end in enumerate(QUANTILES)}
+        return columns
+
+    def _verdicts(self, measured: NDArray[np.int64], outputs: Tensors) -> dict[str, pa.Array]:
+        """Domain score and verdict, if the model gives them; who is out of the domain gets the flag first."""
+        found = domain_scores(self.card, outputs) if outputs else None
+        if found is None:
+            return {}
+        scores = np.full(self.rows, np.nan)
+        scores[measured] = found
+        like = in_domain(self.card, scores)
+        for row in measured[~like[measured]].tolist():
+            self._flags[row] = f"{OUT_OF_DOMAIN} {self._flags[row]}".rstrip()
+        return {
+            "domain_score": _array(scores.astype(np.float32)),
+            "in_domain": pa.array(like, pa.bool_(), mask=np.isnan(scores)),
+        }
 
 
 def _array(values: NDArray[np.float32]) -> pa.Array:
