@@ -85,6 +85,8 @@ def running(embedded: Embedded, say: Callable[[str], None]) -> Iterator[Children
     }
     redden = (sys.executable, "-m", "service")
     uvicorn = (sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app", "--no-access-log")
+    # Whoever watches a job would keep the gateway from stopping.
+    uvicorn = (*uvicorn, "--timeout-graceful-shutdown", "1")
     with Children(embedded.log_dir, environment) as children:
         children.start("redis", (redis_binary(), "-"), stdin=_redis_config(redis_port, password, redis_dir))
         children.start("model-server", (*redden, "model-server", "--address", model_server))

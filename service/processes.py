@@ -47,7 +47,7 @@ class Child:
 
 @dataclass(slots=True)
 class Children:
-    """Processes that are stopped together, in reverse order of their start, when the ``with`` block ends.
+    """Processes that are stopped one after the other, the last one first, when the ``with`` block ends.
 
     On Linux the kernel also ends them when this process is killed, so that no orphan is left.
 
@@ -93,10 +93,9 @@ class Children:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for child in reversed(self._children):
+        for child in reversed(self._children):  # each while those that it needs are still there
             child.process.terminate()
-        deadline = monotonic() + STOP_TIMEOUT
-        for child in reversed(self._children):
+            deadline = monotonic() + STOP_TIMEOUT
             while child.process.poll() is None and monotonic() < deadline:
                 sleep(0.02)
             with suppress(ProcessLookupError):  # grandchildren too, such as a worker's pool

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,7 +259,7 @@ class JobManager:
 
     def _plan(self, job: str, file: CatalogueFile, options: JobOptions, card: ModelCard) -> tuple[int, int]:
         """Make the folder of a job; its numbers of rows and chunks."""
-        with storing("the catalogue"):
+        with storing("the catalogue"), ExitStack() as stack:
             catalogue = read(
                 file.path,
                 name=file.name,
@@ -269,15 +270,16 @@ class JobManager:
                 redshift_error=options.redshift_error,
                 keep=options.columns,
             )
+            if catalogue.images is not None:
+                stack.enter_context(catalogue.images.pixels)
             _check_kind(catalogue, options)
-            rows = len(catalogue)
-            with self.store.new(folder_of(job)) as folder:
-                for part in (CATALOGUE, PARTS):
-                    (folder / part).mkdir()
-                catalogue.write(folder / CATALOGUE)
-                write_schema(folder, results_schema(catalogue.table.schema, result_columns(card)))
-                sky = (catalogue.ra, catalogue.dec, catalogue.redshift)
-                return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky)
+            folder = stack.enter_context(self.store.new(folder_of(job)))
+            for part in (CATALOGUE, PARTS):
+                (folder / part).mkdir()
+            catalogue.write(folder / CATALOGUE)
+            write_schema(folder, results_schema(catalogue.table.schema, result_columns(card)))
+            rows, sky = len(catalogue), (catalogue.ra, catalogue.dec, catalogue.redshift)
+            return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky)
 
     def _check_survey(self, name: str, card: ModelCard) -> None:
         bands = self.surveys.get(name).mosaics

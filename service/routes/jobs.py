@@ -201,6 +201,7 @@ def retry(job: JobId, jobs: JobsDependency) -> Job:
     name="delete_job",
     summary="Delete a job",
     status_code=status.HTTP_204_NO_CONTENT,
+    response_class=Response,
     responses=problem_responses(404, 422, 503),
 )
 def delete(job: JobId, jobs: JobsDependency) -> None:
@@ -251,6 +252,7 @@ def uploaded_catalogue(
     name="delete_catalogue",
     summary="Delete an uploaded catalogue",
     status_code=status.HTTP_204_NO_CONTENT,
+    response_class=Response,
     responses=problem_responses(404, 422),
 )
 def delete_catalogue(

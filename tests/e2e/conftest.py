@@ -106,6 +106,20 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     stop(served)
 
 
+@pytest.fixture
+def serve_again(tmp_path: Path) -> Iterator[Callable[[], Serve]]:
+    """Start a ``redden serve`` of the test's own, each time with the same data."""
+    started: list[Serve] = []
+
+    def again() -> Serve:
+        started.append(start(tmp_path))
+        return started[-1]
+
+    yield again
+    for served in started:
+        stop(served)
+
+
 @pytest.fixture(scope="session")
 def shared_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """A ``redden serve`` for tests that leave it as it is."""
@@ -117,7 +131,7 @@ def shared_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 def stop(served: Serve) -> None:
     """End it, unless the test did."""
     served.process.terminate()
-    served.process.communicate(timeout=30)
+    served.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

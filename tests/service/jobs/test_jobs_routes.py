@@ -3,6 +3,7 @@
 import json
 import threading
 from io import BytesIO
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ import pytest
 from redden.jobs import Job
 from service.jobs import manager, results
 from service.processes import free_port
+
+THREE = ("F277W", "F356W", "F444W")
 
 
 @pytest.fixture
@@ -330,6 +333,26 @@ def test_a_queue_that_is_away_and_a_disk_that_is_full(settings, running_gateway,
         status, name, detail = problem(post(client))
         assert (status, name) == (507, "storage")
         assert "No space left on device" in detail
+
+
+def test_an_archive_of_images_is_measured_like_each_galaxy_alone(desk, image, post):
+    archive = BytesIO()
+    galaxies = {name: [image(seed=seed, FILTER=band) for band in THREE] for seed, name in enumerate("abcde")}
+    with ZipFile(archive, "w") as zipped:
+        for name, files in galaxies.items():
+            for band, content in zip(THREE, files, strict=True):
+                zipped.writestr(f"{name}_{band}.fits", content[:1000] if name == "d" else content)
+    answer = desk.client.post("/v1/jobs", files={"catalogue": ("cutouts.zip", archive.getvalue())})
+    assert answer.status_code == 202, answer.text
+    job = answer.json()["id"]
+    desk.work()
+    found = table(desk, job)
+    assert [status == "ok" for status in found["status"].to_pylist()] == [True, True, True, False, True]
+    for row in (0, 4):
+        single = post(*galaxies["abcde"[row]]).json()["quantities"]["a_v"]
+        assert found["a_v"][row].as_py() == pytest.approx(single["median"], rel=1e-4)
+    zipped = {"catalogue": ("cutouts.zip", archive.getvalue())}
+    assert problem(desk.client.post("/v1/jobs", files=zipped, data={"survey": "demo"}))[:2] == (422, "catalogue")
 
 
 def test_numbers_that_json_has_no_word_for_are_null(desk, submit, galaxies):
