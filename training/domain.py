@@ -41,10 +41,14 @@ def evidence(network: keras.Model) -> keras.Model:
     network : keras.Model
         With inputs ``pixels`` and ``context`` and a layer ``features``.
     """
-    maps = [layer.output for layer in network.layers if isinstance(layer, layers.ReLU) and len(layer.output.shape) == 4]
-    pooled = [pool()(each) for each in maps for pool in (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)]
+    maps = [layer for layer in network.layers if isinstance(layer, layers.ReLU) and len(layer.output.shape) == 4]
+    # Names of their own: those that keras gives may be taken in a network that was read from a file.
+    means = [layers.GlobalAveragePooling2D(name=f"{each.name}_mean")(each.output) for each in maps]
+    peaks = [layers.GlobalMaxPooling2D(name=f"{each.name}_peak")(each.output) for each in maps]
+    features = network.get_layer(FEATURES).output
     context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
-    return keras.Model(network.inputs, layers.Concatenate()([*pooled, network.get_layer(FEATURES).output, context]))
+    joined = layers.Concatenate(name="evidence")([*means, *peaks, features, context])
+    return keras.Model(network.inputs, joined)
 
 
 def build_domain_head(known: Single, context_columns: int) -> tuple[keras.Model, keras.Model]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from redden.modelinput import Inputs
 from redden.photometric import photometric
 from redden.signature import CONTEXT, PIXELS
-from training.batches import draw_bands, draw_redshifts
+from training.batches import PAPER_BANDS, draw_bands, draw_redshifts
 from training.observe import ObservationPrior, observe
 from training.outliers import KINDS
 from training.outliers.draw import draw
@@ -50,8 +50,12 @@ class Cutouts:
 
     def shown_repeatedly(self, bands: tuple[str, ...], times: int, rng: np.random.Generator) -> Inputs:
         """The same, several times, with other bands each time."""
-        shown = [self.shown_at_random(bands, rng) for _ in range(times)]
-        return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
+        return _joined([self.shown_at_random(bands, rng) for _ in range(times)])
+
+    def shown_in_every_set(self, bands: tuple[str, ...], rng: np.random.Generator) -> Inputs:
+        """The same, once at random and once in each of `band_sets`, so that there are enough of each."""
+        sets = [self.shown_in(bands, shown) for shown in band_sets(bands).values()]
+        return _joined([self.shown_at_random(bands, rng), *sets])
 
     def shown_in(self, bands: tuple[str, ...], shown: tuple[str, ...]) -> Inputs:
         """Inputs of a network, with some bands and no redshift."""
@@ -80,6 +84,15 @@ def draw_outliers(
         redshift = np.where(np.isnan(redshift), claimed, redshift)
         drawn[kind] = Cutouts(pixels, redshift, np.zeros(pixels.shape[::3], dtype=np.float32))
     return drawn
+
+
+def band_sets(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The band sets of the tables, by their number of bands."""
+    return {"1": PAPER_BANDS[:1], "3": PAPER_BANDS, str(len(bands)): bands}
+
+
+def _joined(shown: list[Inputs]) -> Inputs:
+    return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
 
 
 def _inputs(pixels: NDArray[np.float32], present: NDArray[np.bool_], redshift: NDArray[np.float64] | None) -> Inputs:

@@ -14,17 +14,12 @@ from redden.modelinput import Inputs
 from redden.signature import CONTEXT, DOMAIN
 from training.batches import PAPER_BANDS
 from training.domain import BATCH, evidence, fit_head, look
-from training.domain_data import Cutouts
+from training.domain_data import Cutouts, band_sets
 
 Scores = NDArray[np.float64]
 
 SNR_EDGES: Final = (5.0, 7.0, 10.0, 20.0, np.inf)
 """Bins of the signal-to-noise ratio in the reddest of the paper's bands."""
-
-
-def band_sets(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The band sets of the tables, by their number of bands."""
-    return {"1": PAPER_BANDS[:1], "3": PAPER_BANDS, str(len(bands)): bands}
 
 
 class Detection(BaseModel):

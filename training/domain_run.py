@@ -32,7 +32,7 @@ class DomainSettings(BaseModel):
     tests: Annotated[int, Field(ge=1)] = 600
     """Strange cutouts of each kind to test with."""
     repeats: Annotated[int, Field(ge=1)] = 2
-    """How often each cutout is shown, each time in other bands."""
+    """How often each cutout is shown, in other bands each time, and each held-out scene observed."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -67,18 +67,23 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
 
     inliers = draw_inliers(train, prior, looks=1, seed=settings.seed)
     outliers = draw_outliers(train, prior, kinds=FITTED, count=settings.outliers, seed=settings.seed)
-    held_out = draw_inliers(validation, prior, looks=2, seed=settings.seed + 100)
+    held_out = draw_inliers(validation, prior, looks=settings.repeats, seed=settings.seed + 100)
     rng = np.random.default_rng(settings.seed)
     known = inliers.shown_repeatedly(card.bands, settings.repeats, rng)
     strange = {kind: each.shown_repeatedly(card.bands, settings.repeats, rng) for kind, each in outliers.items()}
-    calibration = held_out.shown_repeatedly(card.bands, settings.repeats, rng)
+    calibration = held_out.shown_in_every_set(card.bands, rng)
     scored = fit_domain(network, known, strange, calibration, seed=settings.seed)
     threshold = float(np.quantile(score(scored, calibration), 1 - FALSE_ALARMS))
 
     unseen = heads_without(network, known, strange, calibration, seed=settings.seed)
     tests = draw_outliers(test, prior, kinds=tuple(KINDS), count=settings.tests, seed=settings.seed + 1000)
     report = domain_report(
-        scored, card.bands, threshold, draw_inliers(test, prior, looks=2, seed=settings.seed + 200), tests, unseen
+        scored,
+        card.bands,
+        threshold,
+        draw_inliers(test, prior, looks=settings.repeats, seed=settings.seed + 200),
+        tests,
+        unseen,
     )
     _write(run, scored, card.model_copy(update={"domain": Domain(threshold=threshold)}), report)
     return report
