@@ -64,8 +64,8 @@ def compare_rivals(
     data: _Data,
     out: _Out,
     seed: _Seed = 3,
-    test_scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 10_000,
-    train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 40_000,
+    test_scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 4_000,
+    train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 20_000,
 ) -> None:
     """Compare models with gradient boosting, a chi2 grid of SEDs and Meurer's relation on the same test galaxies."""
     from training.assess import ACCURACY_FILE, assess, markdown
