@@ -57,10 +57,10 @@ def labels(truth: dict[str, NDArray[np.float64]], targets: tuple[Target, ...]) -
 def groups(
     scenes: SceneSet, prior: ObservationPrior, targets: tuple[Target, ...], rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """All scenes, observed once, `training.observe.GROUP` at a time; the last, smaller group is left out."""
+    """All scenes, observed once, by `training.observe.GROUP`; the last, smaller group only if it is the only one."""
     truth = labels(scenes.truth, targets)
-    for rows, pixels, _ in surveys(scenes, prior, rng):
-        if len(rows) < GROUP:
+    for number, (rows, pixels, _) in enumerate(surveys(scenes, prior, rng)):
+        if len(rows) < GROUP and number > 0:
             continue
         pixels.transpose(0, 3, 1, 2)[~draw_bands(scenes.bands, len(rows), rng)] = np.nan
         scaled, context = photometric(pixels, draw_redshifts(scenes.truth["z"][rows], rng))

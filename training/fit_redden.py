@@ -44,8 +44,8 @@ INTENDED_USE: Final = (
     "Heed the domain score. Not for galaxies without any dust: the model cannot answer A_V = 0."
 )
 
-_EMA: Final = 0.999
-"""Memory of the running mean of the weights, which is what is kept."""
+_LONGEST_MEMORY: Final = 0.999
+"""Of the running mean of the weights, which is what is kept; shorter in a short fit."""
 _WARM_UP: Final = 0.02
 """Share of the steps in which the learning rate rises."""
 
@@ -108,7 +108,11 @@ class Fit:
             warmup_steps=round(_WARM_UP * config.steps),
         )
         self.optimizer = keras.optimizers.AdamW(
-            schedule, weight_decay=config.weight_decay, clipnorm=1.0, use_ema=True, ema_momentum=_EMA
+            schedule,
+            weight_decay=config.weight_decay,
+            clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=min(_LONGEST_MEMORY, 1 - 5 / config.steps),
         )
         self.optimizer.build(self.model.trainable_variables)
         self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)
@@ -148,7 +152,7 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
-    held_out = next(looks(validation, config.observation, TARGETS, galaxies=8192, seed=config.seed + 1))
+    held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
     stream = _ahead(looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed))
     first = next(stream)
     scales = measure_scales(first, labels(train.truth, TARGETS))

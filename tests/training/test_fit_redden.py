@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from redden.modelinput import model_inputs
+from redden.posterior import quantiles
+from redden.signature import CONTEXT, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from training.batches import draw_bands, draw_redshifts, looks
+from training.configs import config_file
+from training.fit_redden import TARGETS, Config, ConfigError, fit, fit_one
+from training.networks.redden import Shape, negative_log_likelihood
+from training.observe import ObservationPrior
+from training.predict import open_model
+from training.rivals.mocks import BAND_SETS, Mocks
+from training.scene_set import load_scenes
+
+# keras asks numpy for a view in an old way when it saves what a fit has updated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+TINY = Shape(filters=(4, 6, 8), context=12, dense=(16, 16), components=2)
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    path = config_file("redden")
+    assert path is not None
+    small = {"looks": 4096, "echo": 8, "chunk": 1024, "batch": 64, "learning_rate": 1e-2, "shape": TINY}
+    return Config.read(path).model_copy(update=small)
+
+
+@pytest.fixture(scope="module")
+def run(config: Config, blob_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "redden"
+    fit_one(config, blob_scenes, out, lambda _: None)
+    return out
+
+
+def test_the_fit_learns_what_the_blobs_tell(run: Path, config: Config, blob_scenes: Path) -> None:
+    card, predict = open_model(run)
+    mocks = Mocks.observe(load_scenes(blob_scenes)[1].part("test", config.seed), ObservationPrior(), seed=5, most=400)
+    answer = quantiles(card, predict(model_inputs(mocks.pixels, card, mocks.redshift)))["a_v"]
+    assert np.corrcoef(answer[:, 2], mocks.truth["a_v"])[0, 1] > 0.7
+
+
+def test_bands_may_be_absent_and_what_is_absent_does_not_matter(run: Path, config: Config, blob_scenes: Path) -> None:
+    card, predict = open_model(run)
+    mocks = Mocks.observe(load_scenes(blob_scenes)[1].part("test", config.seed), ObservationPrior(), seed=5, most=60)
+    medians = [
+        quantiles(card, predict(model_inputs(mocks.seen_in(each).pixels, card)))["a_v"][:, 2] for each in BAND_SETS[::2]
+    ]
+    assert all(np.isfinite(found).all() for found in medians)
+    assert not np.allclose(medians[0], medians[-1])
+
+
+def test_the_same_seed_gives_the_same_looks(config: Config, blob_scenes: Path) -> None:
+    scenes = load_scenes(blob_scenes)[1]
+    one, same = (next(looks(scenes, config.observation, TARGETS, galaxies=256, seed=3)) for _ in range(2))
+    np.testing.assert_array_equal(one.pixels, same.pixels)
+    np.testing.assert_array_equal(one.context, same.context)
+
+
+def test_several_sizes_are_fitted_to_the_same_observations(config: Config, blob_scenes: Path) -> None:
+    shorter = config.model_copy(update={"looks": 512, "echo": 1})
+    wider = TINY.model_copy(update={"dense": (24, 24)})
+    (one, history), (other, others) = fit(shorter, blob_scenes, [TINY, wider], lambda _: None)
+    assert other.model.count_params() > one.model.count_params()
+    assert history["looks"] == others["looks"] == [1024]
+
+
+def test_the_likelihood_is_that_of_the_mixture() -> None:
+    rng = np.random.default_rng(0)
+    labels, logits = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    mean, tril = rng.normal(size=(5, 2, 3)), np.tril(rng.normal(size=(5, 2, 3, 3)))
+    for i in range(3):
+        tril[..., i, i] = np.abs(tril[..., i, i]) + 0.5
+    found = keras.ops.convert_to_numpy(
+        negative_log_likelihood(*(keras.ops.convert_to_tensor(part) for part in (labels, logits, mean, tril)))
+    )
+    weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for row in range(5):
+        density = 0.0
+        for k in range(2):
+            covariance = tril[row, k] @ tril[row, k].T
+            residual = labels[row] - mean[row, k]
+            exponent = -0.5 * residual @ np.linalg.solve(covariance, residual)
+            density += weights[row, k] * np.exp(exponent) / np.sqrt(np.linalg.det(covariance))
+        assert found[row] == pytest.approx(-np.log(density), rel=1e-4)
+
+
+def test_every_galaxy_has_a_band_and_all_sets_occur() -> None:
+    bands = ("F115W", "F150W", "F200W", "F277W", "F356W", "F410M", "F444W")
+    drawn = draw_bands(bands, 2000, np.random.default_rng(0))
+    assert drawn.any(axis=1).all()
+    assert drawn.all(axis=1).mean() == pytest.approx(0.36, abs=0.05)
+    assert {1, 3, 7} <= set(drawn.sum(axis=1).tolist())
+
+
+def test_redshifts_are_known_to_half_and_scatter_by_their_error() -> None:
+    z = np.full(4000, 7.0)
+    known = draw_redshifts(z, np.random.default_rng(0))
+    given = np.isfinite(known[:, 0])
+    assert given.mean() == pytest.approx(0.5, abs=0.05)
+    exact = known[:, 1] == 0
+    assert (known[exact, 0] == 7).all()
+    pull = (known[given & ~exact, 0] - 7) / known[given & ~exact, 1]
+    assert pull.std() == pytest.approx(1, abs=0.1)
+
+
+def test_the_network_has_named_inputs_and_outputs(run: Path) -> None:
+    network = keras.models.load_model(run / "network.keras")
+    assert {tensor.name for tensor in network.inputs} == {PIXELS, CONTEXT}
+    assert set(network.output) == {LOGITS, MEAN, SCALE_TRIL}
+
+
+def test_a_configuration_that_is_wrong_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('name = "redden"\nlooks = 0\n')
+    with pytest.raises(ConfigError, match="looks"):
+        Config.read(path)
