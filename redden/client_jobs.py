@@ -252,7 +252,7 @@ def _table(file: str) -> "Table":
 
     with warnings.catch_warnings():  # of units that FITS does not have, and of nulls
         warnings.simplefilter("ignore", AstropyWarning)
-        table = Table.read(file, format="fits", memmap=False, mask_invalid=False)
+        table = Table.read(file, format="fits", memmap=False, character_as_bytes=False, mask_invalid=False)
     with fits.open(file, memmap=False) as hdus:
         for column in hdus[1].columns:
             if column.format == "L":  # whose nulls astropy takes for false

@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 import pyarrow as pa
 from astropy.io import fits
-from astropy.table.meta import get_header_from_yaml
+from astropy.table.meta import YamlParseError, get_header_from_yaml
 from numpy.typing import NDArray
 
 from service.catalogues.schema import MIXINS, known_unit, make_field, to_arrow, with_meta
@@ -133,5 +133,8 @@ def _yaml(header: fits.Header) -> dict[str, Any]:
     text, joined = lines[lines.index(_YAML_BEGIN) + 1 : lines.index(_YAML_END)], ""
     for line in text:  # a line that is too long for a card ends in a backslash
         joined += line[:_COMMENT] if len(line) > _COMMENT else line + "\n"
-    found: dict[str, Any] = get_header_from_yaml(joined.splitlines())
+    try:
+        found: dict[str, Any] = get_header_from_yaml(joined.splitlines())
+    except YamlParseError:  # the table is as good without
+        return {}
     return found

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -91,7 +90,7 @@ def _read(path: Path, label: str, max_bytes: int) -> Catalogue:
         return _read_fits(path)
     if start.startswith(b"PK\x03\x04"):
         return read_zip(path, path.parent, max_bytes)
-    if start[257:262] == b"ustar" or tarfile.is_tarfile(path):
+    if start[257:262] == b"ustar":
         return read_tar(path, path.parent, max_bytes)
     if start.startswith(b"PAR1"):
         return Catalogue(read_parquet(path))
@@ -106,7 +105,7 @@ def _read(path: Path, label: str, max_bytes: int) -> Catalogue:
 
 def _read_fits(path: Path) -> Catalogue:
     try:
-        with fits.open(path, memmap=True) as hdus:
+        with path.open("rb") as file, fits.open(file, memmap=True) as hdus:
             if image_columns(hdus):
                 return read_image_columns(hdus, path.parent)
             if find_table(hdus) is not None and not any(hdu.is_image and len(hdu.shape) == 3 for hdu in hdus):
@@ -115,7 +114,8 @@ def _read_fits(path: Path) -> Catalogue:
     except ReddenError:
         raise
     except Exception as error:  # on broken bytes astropy raises nearly any exception there is
-        raise CatalogueError(f"the FITS file is broken: {error}. Make or download it again.") from error
+        reason = str(error) or type(error).__name__
+        raise CatalogueError(f"the FITS file is broken: {reason}. Make or download it again.") from error
 
 
 @contextmanager

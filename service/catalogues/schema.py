@@ -77,7 +77,7 @@ def from_astropy(table: Table) -> pa.Table:
                 column.name,
                 array.type,
                 unit=unit,
-                description=column.description,
+                description=column.description and " ".join(column.description.split()),
                 format=column.format if isinstance(column.format, str) else None,
                 meta=column.meta,
             )

@@ -129,8 +129,9 @@ def _plain(name: str) -> str:
 
 def near(name: str, schema: pa.Schema) -> str:
     """A sentence, after a space, that tells the column that may be meant, or all."""
-    near = difflib.get_close_matches(name, schema.names, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else f" There are: {_listed(schema)}."
+    names = {known.lower(): known for known in schema.names}
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else f" There are: {_listed(schema)}."
 
 
 def _listed(schema: pa.Schema, most: int = 30) -> str:

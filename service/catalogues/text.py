@@ -28,7 +28,8 @@ _MISSING: Final = pa.array(["", "null", "none", "na", "n/a", "--"])
 def read_ecsv(path: Path) -> pa.Table:
     """Read an ECSV file; mixins such as times come as the plain columns that they are made of."""
     try:
-        table = Table.read(path, format="ecsv", engine="pyarrow")
+        with path.open("rb") as file:
+            table = Table.read(file, format="ecsv", engine="pyarrow")
     except Exception as error:  # YAML, CSV or types: astropy raises nearly any exception there is
         raise CatalogueError(f"the ECSV file cannot be read: {error}") from error
     return from_astropy(serialize.represent_mixins_as_columns(table))

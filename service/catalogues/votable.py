@@ -27,7 +27,8 @@ def read_votable(path: Path) -> pa.Table:
     """
     try:
         _refuse_references(path)
-        file = votable.parse(path, table_number=0, verify="ignore")
+        with path.open("rb") as stream:
+            file = votable.parse(stream, table_number=0, verify="ignore")
         element = file.get_first_table()
         table = from_astropy(element.to_table(use_names_over_ids=True))
     except CatalogueError:
@@ -90,4 +91,6 @@ def _unit(param: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return value
     return value.tolist() if hasattr(value, "tolist") else str(value)
