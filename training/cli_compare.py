@@ -1,5 +1,6 @@
 """Commands that say how good a model is: calibration, and the comparison with other methods."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -104,3 +105,43 @@ def compare_bagpipes(
     (out / "bagpipes.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / "bagpipes.md").write_text(markdown(found), encoding="utf-8")
     print(markdown(found))
+
+
+@app.command()
+def draw_sizes(
+    sizes: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Directory with `sizes.json`.")],
+    rates: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="JSON of `benchmarks/models.py`.")],
+    shipped: Annotated[str, typer.Option(help="Name of the size that is shipped.")],
+    out: _Out,
+) -> None:
+    """Draw accuracy against cost for networks of several sizes."""
+    from training.figures import draw_sizes as draw
+    from training.sizes import SIZES_FILE, Size
+
+    found = [Size.model_validate(size) for size in json.loads((sizes / SIZES_FILE).read_text(encoding="utf-8"))]
+    with user_errors():
+        for file in draw(found, json.loads(rates.read_text(encoding="utf-8")), shipped, out):
+            print(file)
+
+
+@app.command()
+def fit_sizes(
+    data: _Data,
+    out: Annotated[Path, typer.Option(help="Directory for the networks, each a SavedModel NAME/1/, and sizes.json.")],
+    looks: Annotated[int, typer.Option(min=1, help="Observed galaxies that the fit sees.")] = 150_000,
+) -> None:
+    """Fit the redden network in six sizes to the same observations, to see what accuracy costs.
+
+    Then `python benchmarks/models.py models/paper-3band/1 OUT/*/1 --json OUT/speed.json` and `redden-train draw-sizes`.
+    """
+    from training.configs import config_file
+    from training.fit_redden import Config
+    from training.sizes import fit_sizes as fit_all
+
+    with user_errors():
+        path = config_file("redden")
+        assert path is not None
+        found = fit_all(Config.read(path).model_copy(update={"looks": looks}), data, out, print)
+    for size in found:
+        r2 = ", ".join(f"{bands} {by_quantity['a_v'].value:.3f}" for bands, by_quantity in size.r2.items())
+        print(f"{size.name}: {size.parameters} parameters, R2 of A_V by bands {r2}")
