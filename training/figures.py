@@ -1,34 +1,27 @@
 """Pictures of calibration and of accuracy against cost, each as PNG and PDF."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from pydantic import BaseModel, ConfigDict
 
+from redden.errors import ReddenError
 from training.calibrate import Calibration
 from training.calibration import CREDIBILITIES, Curve
 from training.comparison import Assessment
-from training.metrics import Figure
+from training.sizes import Size
 
 NAMES: Final = {"a_v": "$A_V$", "e_bv": "$E(B-V)$", "r_v": "$R_V$", "log_ssfr": "log sSFR"}
+
+
+class MissingSizeError(ReddenError):
+    """There is no network of a size, or its speed is not known."""
+
+
 _FORMATS: Final = ("png", "pdf")
 _GREY: Final = "0.55"
-
-
-class Sized(BaseModel):
-    """A network of one size: what it costs and how accurate it is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    parameters: int
-    per_second: float
-    """Galaxies per second."""
-    r2: Figure
-    """Of A_V."""
 
 
 def draw_calibration(calibration: Calibration, directory: Path) -> list[Path]:
@@ -60,19 +53,50 @@ def draw_accuracy(assessment: Assessment, directory: Path) -> list[Path]:
     return _save(picture, directory / "accuracy")
 
 
-def draw_sizes(sizes: Sequence[Sized], shipped: str, directory: Path) -> list[Path]:
-    """R2 of A_V against galaxies per second for networks of several sizes; the shipped one is marked."""
-    picture = Picture(figsize=(5.2, 4.2), layout="constrained")
+def draw_sizes(sizes: Sequence[Size], rates: Mapping[str, float], shipped: str, directory: Path) -> list[Path]:
+    """R2 of A_V against speed for networks of several sizes, a line for each band set; the shipped size is marked.
+
+    Parameters
+    ----------
+    sizes : sequence of Size
+    rates : mapping of str to float
+        Galaxies per second by directory ``NAME/VERSION``, as ``benchmarks/models.py`` writes them; the first, such as
+        the paper's three-band network, is the unit.
+    shipped : str
+        Name of the size that is shipped.
+    directory : Path
+        For the pictures.
+
+    Raises
+    ------
+    MissingSizeError
+        If a size does not exist, or its speed was not measured.
+    """
+    unit, by_name = next(iter(rates.values())), {Path(path).parent.name: rate for path, rate in rates.items()}
+    names = [size.name for size in sizes]
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise MissingSizeError(f"no speed of {', '.join(missing)}: run benchmarks/models.py on all sizes.")
+    if shipped not in names:
+        raise MissingSizeError(f"there is no size {shipped!r}; there are {', '.join(names)}.")
+    picture = Picture(figsize=(5.6, 4.2), layout="constrained")
     axes = picture.subplots()
-    for size in sizes:
-        own = size.name == shipped
-        axes.errorbar(
-            size.per_second, size.r2.value, size.r2.error, fmt="*" if own else "o", ms=12 if own else 6, color="C0"
-        )
-        label = f"{size.name}\n{size.parameters / 1e3:.0f}k"
-        axes.annotate(label, (size.per_second, size.r2.value), (6, 4), textcoords="offset points", size=8)
-    axes.set(xscale="log", xlabel="galaxies per second", ylabel=f"$R^2$ of {NAMES['a_v']}")
+    speed = [by_name[name] / unit for name in names]
+    for band_set in sizes[0].r2:
+        r2 = [size.r2[band_set]["a_v"] for size in sizes]
+        axes.errorbar(speed, [r.value for r in r2], [r.error for r in r2], fmt="o-", capsize=2, label=band_set)
+    bottom, _ = axes.get_ylim()
+    for size, x in zip(sizes, speed, strict=True):
+        weight = "bold" if size.name == shipped else "normal"
+        axes.annotate(f"{size.name}\n{size.parameters / 1e3:.0f}k", (x, bottom), ha="center", size=8, weight=weight)
+    axes.axvline(speed[names.index(shipped)], color=_GREY, lw=0.8, zorder=0)
+    axes.set(xscale="log", xlabel=f"speed over that of {_label(rates)}", ylabel=f"$R^2$ of {NAMES['a_v']}")
+    axes.legend(title="bands", fontsize=8)
     return _save(picture, directory / "accuracy_against_cost")
+
+
+def _label(rates: Mapping[str, float]) -> str:
+    return Path(next(iter(rates))).parent.name
 
 
 def _coverage_curves(calibration: Calibration) -> Picture:

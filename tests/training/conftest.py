@@ -54,6 +54,7 @@ def blob_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     galaxy = np.repeat(np.arange(500), 2)
     images = len(galaxy)
     a_v = rng.uniform(0.3, 2.5, images)
+    r_v = rng.uniform(5.5, 6.5, images)
     log_ssfr = rng.normal(-8.2, 0.15, 500)[galaxy]
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     width = (1.5 + 0.3 * a_v)[:, None, None, None]
@@ -68,8 +69,8 @@ def blob_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "z": rng.uniform(6, 8, 500)[galaxy],
         "log_mass": np.full(images, 9.0),
         "a_v": a_v,
-        "e_bv": a_v / 6,
-        "r_v": np.full(images, 6.0),
+        "e_bv": a_v / r_v,
+        "r_v": r_v,
         "log_ssfr": log_ssfr,
         "snr": np.full((images, 7), 50.0),
     }
