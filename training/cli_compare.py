@@ -109,7 +109,7 @@ def compare_bagpipes(
 
 @app.command()
 def draw_sizes(
-    sizes: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Directory with `sizes.json`.")],
+    sizes: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Directory that `fit-sizes` wrote.")],
     rates: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="JSON of `benchmarks/models.py`.")],
     shipped: Annotated[str, typer.Option(help="Name of the size that is shipped.")],
     out: _Out,
