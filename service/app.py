@@ -67,6 +67,8 @@ def _complete_description(app: FastAPI) -> None:
         stream = description["paths"]["/v1/predict/positions"]["post"]["responses"]["200"]["content"]
         # The schema of an item is a word of OpenAPI 3.2; in 3.1 it can only stand for the whole.
         stream["application/jsonl"] = {"schema": {"$ref": "#/components/schemas/PositionAnswer"}}
+        events = description["paths"]["/v1/jobs/{job}/events"]["get"]["responses"]["200"]["content"]
+        events["text/event-stream"] = {"schema": {"type": "string", "description": "`data` of each event is a Job."}}
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description

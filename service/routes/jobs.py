@@ -19,6 +19,7 @@ from service.catalogue_uploads import (
     received,
     request_body,
 )
+from service.catalogues import FORMATS
 from service.dependencies import JobsDependency, SettingsDependency
 from service.errors import problem_responses
 
@@ -27,7 +28,10 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 POLL_INTERVAL: Final = 0.5
 """Seconds between two looks at a job whose progress is watched."""
 
-JobId = Annotated[str, Path(max_length=100, description="`id` of the job.")]
+EXAMPLE_ID: Final = "01a204e3dc206ef4b9522a99695e"
+
+JobId = Annotated[str, Path(max_length=100, description="`id` of the job.", examples=[EXAMPLE_ID])]
+CatalogueId = Annotated[str, Path(max_length=100, description="`id` of the catalogue.", examples=[EXAMPLE_ID])]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -75,13 +79,20 @@ async def submit(
     return job
 
 
-@router.get("/jobs", name="jobs", summary="List the jobs", responses=problem_responses(422, 503))
+@router.get(
+    "/jobs",
+    name="jobs",
+    summary="List the jobs",
+    response_description="Jobs, newest first.",
+    responses=problem_responses(422, 503),
+)
 def list_jobs(
     jobs: JobsDependency,
-    phase: Annotated[Phase | None, Query(description="Only jobs in this phase.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs on a page.")] = 50,
+    phase: Annotated[Phase | None, Query(description="Only jobs in this phase.", examples=["EXECUTING"])] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs on a page.", examples=[50])] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=100, pattern="^[0-9a-f]+$", description="`next` of the page before.")
+        str | None,
+        Query(max_length=100, pattern="^[0-9a-f]+$", description="`next` of the page before.", examples=[EXAMPLE_ID]),
     ] = None,
 ) -> JobList:
     """A page of jobs, newest first."""
@@ -95,7 +106,13 @@ def _job(job: JobId, jobs: JobsDependency) -> Job:
 JobDependency = Annotated[Job, Depends(_job)]
 
 
-@router.get("/jobs/{job}", name="job", summary="How far is a job?", responses=problem_responses(404, 422, 503))
+@router.get(
+    "/jobs/{job}",
+    name="job",
+    summary="How far is a job?",
+    response_description="The job.",
+    responses=problem_responses(404, 422, 503),
+)
 def job(job: JobDependency) -> Job:
     """Phase, rows done, rate, estimated end, and what the results come from."""
     return job
@@ -106,6 +123,7 @@ def job(job: JobDependency) -> Job:
     name="job_events",
     summary="Watch a job",
     response_class=EventSourceResponse,
+    response_description="Events.",
     responses=problem_responses(404, 422, 503),
 )
 async def events(job: JobDependency, jobs: JobsDependency) -> AsyncIterator[ServerSentEvent]:
@@ -131,7 +149,7 @@ async def events(job: JobDependency, jobs: JobsDependency) -> AsyncIterator[Serv
     summary="Get the results of a job",
     response_class=Response,
     responses={
-        200: {"description": "The rows.", "content": {}},
+        200: {"description": "The rows.", "content": {written.media_type: {} for written in FORMATS.values()}},
         **problem_responses(404, 422, 503, 507),
     },
 )
@@ -139,10 +157,13 @@ def results(
     job: JobDependency,
     jobs: JobsDependency,
     format: Annotated[
-        ResultFormat | None, Query(description="Format; by default that which the job was asked for.")
+        ResultFormat | None,
+        Query(description="Format; by default that which the job was asked for.", examples=["votable"]),
     ] = None,
-    offset: Annotated[int, Query(ge=0, description="First row, from 0.")] = 0,
-    limit: Annotated[int | None, Query(ge=1, description="Most rows; by default all that follow.")] = None,
+    offset: Annotated[int, Query(ge=0, description="First row, from 0.", examples=[0])] = 0,
+    limit: Annotated[
+        int | None, Query(ge=1, description="Most rows; by default all that follow.", examples=[1000])
+    ] = None,
 ) -> StreamingResponse:
     """The rows of the catalogue in their order, with A_V, E(B-V), R_V, sSFR and their intervals.
 
@@ -167,17 +188,24 @@ def results(
     "/jobs/{job}/rows/{row}",
     name="job_row",
     summary="Get one row of the results of a job",
+    response_description="The row.",
     responses=problem_responses(404, 422, 503),
 )
 def row(
-    job: JobDependency, row: Annotated[int, Path(ge=0, description="Number of the row, from 0.")], jobs: JobsDependency
+    job: JobDependency,
+    row: Annotated[int, Path(ge=0, description="Number of the row, from 0.", examples=[17])],
+    jobs: JobsDependency,
 ) -> JobRow:
     """One row, as in the results; numbers that are not known are null."""
     return jobs.row(job, row)
 
 
 @router.post(
-    "/jobs/{job}/abort", name="abort_job", summary="Stop a job", responses=problem_responses(404, 409, 422, 503)
+    "/jobs/{job}/abort",
+    name="abort_job",
+    summary="Stop a job",
+    response_description="The job, which is aborted.",
+    responses=problem_responses(404, 409, 422, 503),
 )
 def abort(job: JobId, jobs: JobsDependency) -> Job:
     """Its results so far stay until it expires, and it can be retried."""
@@ -189,6 +217,7 @@ def abort(job: JobId, jobs: JobsDependency) -> Job:
     name="retry_job",
     summary="Go on with a job",
     status_code=status.HTTP_202_ACCEPTED,
+    response_description="The job, which is queued again.",
     responses=problem_responses(404, 409, 422, 503),
 )
 def retry(job: JobId, jobs: JobsDependency) -> Job:
@@ -202,6 +231,7 @@ def retry(job: JobId, jobs: JobsDependency) -> Job:
     summary="Delete a job",
     status_code=status.HTTP_204_NO_CONTENT,
     response_class=Response,
+    response_description="It is deleted.",
     responses=problem_responses(404, 422, 503),
 )
 def delete(job: JobId, jobs: JobsDependency) -> None:
@@ -214,6 +244,7 @@ def delete(job: JobId, jobs: JobsDependency) -> None:
     name="upload_catalogue",
     status_code=status.HTTP_201_CREATED,
     summary="Upload a catalogue for jobs to name",
+    response_description="The catalogue. `Location` is its address.",
     responses=problem_responses(400, 413, 415, 422, 507),
     openapi_extra={"requestBody": request_body(with_options=False)},
 )
@@ -238,11 +269,10 @@ async def upload_catalogue(
     "/catalogues/{catalogue}",
     name="uploaded_catalogue",
     summary="Describe an uploaded catalogue",
+    response_description="The catalogue.",
     responses=problem_responses(404, 422),
 )
-def uploaded_catalogue(
-    catalogue: Annotated[str, Path(max_length=100, description="Its `id`.")], jobs: JobsDependency
-) -> StoredCatalogue:
+def uploaded_catalogue(catalogue: CatalogueId, jobs: JobsDependency) -> StoredCatalogue:
     """What is known of the file; it is read when a job is made of it."""
     return jobs.kept(catalogue)
 
@@ -253,10 +283,9 @@ def uploaded_catalogue(
     summary="Delete an uploaded catalogue",
     status_code=status.HTTP_204_NO_CONTENT,
     response_class=Response,
+    response_description="It is deleted.",
     responses=problem_responses(404, 422),
 )
-def delete_catalogue(
-    catalogue: Annotated[str, Path(max_length=100, description="Its `id`.")], jobs: JobsDependency
-) -> None:
+def delete_catalogue(catalogue: CatalogueId, jobs: JobsDependency) -> None:
     """Jobs that were made of it do not need it any more."""
     jobs.forget(catalogue)
