@@ -35,9 +35,15 @@ def _noise(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple
     return _seen(rng, np.zeros((len(galaxies), SIZE, SIZE, len(BANDS))), observe)
 
 
-def _low_redshift(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
-    pictures, redshift = low_redshift(rng, len(galaxies))
-    return observe(pictures, rng), redshift
+def _low_redshift(*magnitude: float) -> Kind:
+    """Galaxies at redshift 0.1 to 3, of these brightest, most frequent and faintest magnitudes."""
+    brightest, usual, faintest = magnitude
+
+    def make(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+        pictures, redshift = low_redshift(rng, len(galaxies), (brightest, usual, faintest))
+        return observe(pictures, rng), redshift
+
+    return make
 
 
 def _pixels(scale: float) -> Kind:
@@ -80,13 +86,14 @@ FITTED: Final = ("star", "noise", "low redshift", "pixels of 0.063", "pixels of 
 KINDS: Final[dict[str, Kind]] = {
     "star": _stars,
     "noise": _noise,
-    "low redshift": _low_redshift,
+    "low redshift": _low_redshift(20.0, 27.5, 28.5),
     "pixels of 0.063": _pixels(0.063),
     "pixels of 0.015": _pixels(0.015),
     "saturated": _saturated,
     "edge": _edge,
     "pixels of 0.04": _pixels(0.04),
     "pixels of 0.02": _pixels(0.02),
+    "low redshift, bright": _low_redshift(20.0, 24.5, 26.0),
     "two bands swapped": _swapped,
 }
 """Makers by the name of the kind."""

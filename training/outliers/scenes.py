@@ -48,8 +48,18 @@ def stars(rng: np.random.Generator, count: int, magnitude: tuple[float, float] =
     return pictures
 
 
-def low_redshift(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+def low_redshift(
+    rng: np.random.Generator, count: int, magnitude: tuple[float, float, float] = (20.0, 27.5, 28.5)
+) -> tuple[Array, Array]:
     """Galaxies at redshift 0.1 to 3: a bulge, an inclined disc with Sersic profiles, and often clumps.
+
+    Parameters
+    ----------
+    rng : Generator
+    count : int
+    magnitude : tuple of float
+        Brightest, most frequent and faintest AB magnitude of the mean flux over the bands, points beyond the picture
+        included.
 
     Returns
     -------
@@ -62,7 +72,7 @@ def low_redshift(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     for picture, z in zip(pictures, redshift, strict=True):
         x, y, part, light = _draw_structure(rng)
         flux = light[:, None] * galaxy_colours(z, rng)[part]
-        flux *= 10 ** (0.4 * (AB_NANOJANSKY - rng.triangular(20.0, 27.5, 28.5))) / flux.sum(axis=0).mean()
+        flux *= 10 ** (0.4 * (AB_NANOJANSKY - rng.triangular(*magnitude))) / flux.sum(axis=0).mean()
         offset = rng.uniform(-1.5, 1.5, (2, 1)) * PIXEL_SCALE
         picture[:] = image(x + offset[0], y + offset[1], flux, _BANDS)
     return pictures, redshift
