@@ -12,16 +12,15 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from redden.answer import Flag
-from redden.bands import BANDS
-from redden.errors import BadPixelsError, BandError, PixelGridError, UnitError
+from redden.centring import centred
+from redden.errors import BadPixelsError, BandError, UnitError
 from redden.fits import Image, Upload, read_images
 from redden.frame import Frame
-from redden.grid import PIXEL_SCALE
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
-from redden.pixelgrid import Grid, grid_around, place, reference
+from redden.pixelgrid import place, reference
 from redden.quality import implausible_depth, low_snr
-from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre, find_source
+from redden.recentre import RECENTRE_RADIUS, Recentre
 from redden.snr import aperture_snr
 from redden.units import calibration
 from redden.window import window_of
@@ -142,14 +141,14 @@ def cut(
     """
     frames = place(images, pixel_scale, position)
     where = "the centre of the image" if position is None else position.to_string("decimal", precision=6)
-    grid, history, flags = _centred(images, frames, recentre, recentre_radius)
+    grid, history, flags = centred(images, frames, recentre, recentre_radius)
     windows: dict[str, NDArray[np.float64]] = {}
     factors: list[float] = []
     uncalibrated: dict[str, str] = {}
     unusable: dict[str, str] = {}
     for image, frame in zip(images, frames, strict=True):
         try:
-            window, bad, cutting = _usable_window(image, frame, grid)
+            window, bad, cutting = window_of(image, frame, grid)
         except BadPixelsError as error:
             unusable[image.band] = str(error)
             continue
@@ -251,46 +250,6 @@ def _check_bands(cutout: Cutout, card: ModelCard) -> None:
         f"model {card.name} needs {', '.join(card.bands)}; the cutout has {has}. "
         f"Add {', '.join(missing)}, or choose another model."
     )
-
-
-def _reddest(images: Sequence[Image], frames: Sequence[Frame], grid: Grid) -> tuple[NDArray[np.float64], str]:
-    """Pixels and name of the reddest band that is usable."""
-    order = list(BANDS)
-    reasons: list[str] = []
-    for number in sorted(range(len(images)), key=lambda number: order.index(images[number].band), reverse=True):
-        try:
-            return _usable_window(images[number], frames[number], grid)[0], images[number].band
-        except BadPixelsError as error:
-            reasons.append(str(error))
-    raise BadPixelsError(" ".join(reasons))
-
-
-def _usable_window(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64], int, str]:
-    """`redden.window.window_of`, where something is there."""
-    window, bad, cutting = window_of(image, frame, grid)
-    if np.ptp(window) == 0:
-        raise BadPixelsError(f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there.")
-    return window, bad, cutting
-
-
-def _centred(
-    images: Sequence[Image], frames: Sequence[Frame], recentre: Recentre | None, radius: float
-) -> tuple[Grid, list[str], list[Flag]]:
-    """The grid around the galaxy, moved onto its source in the reddest band if asked for, and what was done."""
-    base = reference(frames)
-    grid = grid_around(base, base.centre)
-    if recentre is None:
-        return grid, [], []
-    if not 0 < radius <= MAX_RECENTRE_RADIUS:
-        raise PixelGridError(f"recentre_radius is {radius:g} arcsec; it must be above 0, up to {MAX_RECENTRE_RADIUS}.")
-    window, band = _reddest(images, frames, grid)
-    offset = find_source(window, recentre, radius)
-    if offset is None:
-        missing = f"No source stands out within {radius:g} arcsec in {band}; the cutout was not recentred."
-        return grid, [], [Flag(code="not_recentred", message=missing)]
-    moved = grid_around(base, grid.pixel_in(base, offset))
-    words = f"recentred on the {recentre} in {band}, {PIXEL_SCALE * np.hypot(*offset):.3f} arcsec away"
-    return moved, [words], []
 
 
 def _calibrate(image: Image, frame: Frame, unit: str | None, uncalibrated: dict[str, str]) -> tuple[float, str]:

@@ -49,8 +49,15 @@ def window_of(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float6
     PixelGridError
         If the image does not hold all of the grid.
     BadPixelsError
-        If too many pixels are bad.
+        If too many pixels are bad, or all of them are equal.
     """
+    window, filled, words = _taken(image, frame, grid)
+    if np.ptp(window) == 0:
+        raise BadPixelsError(f"all pixels of {image.source} in the cutout are {window.flat[0]:g}: nothing is there.")
+    return window, filled, words
+
+
+def _taken(image: Image, frame: Frame, grid: Grid) -> tuple[NDArray[np.float64], int, str]:
     corners = grid.corners_in(frame)
     start = whole_offset(corners)
     _check_inside(image, frame, corners if start is None else start + CORNERS)
