@@ -30,11 +30,7 @@ def predict() -> Predict:
     network = openvino.compile_model(newest, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def answer(cutout: Cutout) -> dict[str, NDArray[np.float64]]:
-        outputs = {
-            name: value
-            for tensor, value in network(model_input(cutout, card)).items()
-            for name in tensor.names
-        }
+        outputs = {name: value for tensor, value in network(model_input(cutout, card)).items() for name in tensor.names}
         return {name: values[0] for name, values in quantiles(card, outputs).items()}
 
     return answer
