@@ -1,7 +1,8 @@
 """The domain score: how little a galaxy is like those that a network was trained on, answered by its own graph.
 
 A small head looks at what the network makes of a galaxy: its features, the mean and the largest activation of each map
-of its convolutions, and the context. It learns to tell galaxies of the training kind from strange cutouts (outlier
+of its convolutions, and the context; and, since a network that measures dust has no eye for edges and textures, at
+plain statistics of the image. It learns to tell galaxies of the training kind from strange cutouts (outlier
 exposure; Hendrycks, Mazeika & Dietterich 2019, ICLR). A second, smaller one learns which score 1 % of the galaxies of
 the training kind exceed, given their bands, signal-to-noise ratio and redshift, and is subtracted, so that one
 threshold holds for all of them.
@@ -15,8 +16,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from redden.grid import SIZE
 from redden.modelinput import Inputs
-from redden.signature import CONTEXT, DOMAIN
+from redden.signature import CONTEXT, DOMAIN, PIXELS
 from training.networks.redden import FEATURES
 
 Single = NDArray[np.float32]
@@ -27,6 +29,10 @@ DENSE: Final = (64, 32)
 """Units of the head that tells strange from known."""
 USUAL: Final = 16
 """Units of the layer that knows which score is usual."""
+RINGS: Final = (0.0, 2.0, 4.0, 5.5, 7.5, 9.5, 12.0, 14.5, 18.0, 23.0)
+"""Radii in pixels between which the image is averaged."""
+_SMALLEST: Final = 1e-4
+"""Added before a logarithm; less than the noise of any normalised image."""
 FARTHEST: Final = 8.0
 """Evidence farther from its mean is cut off, in units of its spread."""
 EPOCHS: Final = 30
@@ -47,8 +53,41 @@ def evidence(network: keras.Model) -> keras.Model:
     peaks = [layers.GlobalMaxPooling2D(name=f"{each.name}_peak")(each.output) for each in maps]
     features = network.get_layer(FEATURES).output
     context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
-    joined = layers.Concatenate(name="evidence")([*means, *peaks, features, context])
+    pixels = next(tensor for tensor in network.inputs if tensor.name == PIXELS)
+    joined = layers.Concatenate(name="evidence")(
+        [statistics(pixels.shape[-1])(pixels), *means, *peaks, features, context]
+    )
     return keras.Model(network.inputs, joined)
+
+
+def statistics(bands: int) -> keras.Model:
+    """From normalised pixels to plain statistics, of 2x2 pixels each: so little is read that it costs hardly anything.
+
+    By band: means over rings of the brightness, of its square, and of the contrast (largest less mean of four pixels);
+    least and largest contrast of a row and of a column; least and largest brightness.
+    """
+    pixels = keras.Input((SIZE, SIZE, bands))
+    mean = layers.AveragePooling2D(2)(pixels)
+    contrast = layers.MaxPooling2D(2)(pixels) - mean
+    side = SIZE // 2
+    flat = layers.Permute((3, 1, 2))(layers.Concatenate()([mean, ops.square(mean), contrast]))
+    average = layers.Dense(len(RINGS) - 1, use_bias=False, trainable=False)
+    rings = average(layers.Reshape((3 * bands, side * side))(flat))
+    average.set_weights([_ring_weights(side)])
+    lines = [ops.mean(contrast, axis=axis) for axis in (1, 2)]
+    extremes = [extreme(each, axis=1) for each in lines for extreme in (ops.min, ops.max)]
+    brightness = [extreme(mean, axis=(1, 2)) for extreme in (ops.min, ops.max)]
+    positive = layers.Concatenate()([layers.Flatten()(rings[:, bands:]), *extremes])
+    level = layers.Concatenate()([layers.Flatten()(rings[:, :bands]), *brightness])
+    return keras.Model(pixels, layers.Concatenate()([level, ops.log(positive + _SMALLEST)]), name="statistics")
+
+
+def _ring_weights(side: int) -> Single:
+    """Weights that average an image of 32/side pixels over `RINGS`, shape (side * side, rings)."""
+    offset = (np.arange(side) - (side - 1) / 2) * SIZE / side
+    distance = np.hypot(offset[:, None], offset).ravel()
+    inside = (distance[:, None] >= RINGS[:-1]) & (distance[:, None] < RINGS[1:])
+    return np.asarray(inside / inside.sum(axis=0), dtype=np.float32)
 
 
 def build_domain_head(known: Single, context_columns: int) -> tuple[keras.Model, keras.Model]:
