@@ -9,7 +9,8 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -30,8 +31,8 @@ _SEPARATORS: Final = r"[\s_.\-]"
 def read_zip(path: Path, folder: Path, max_bytes: int) -> Catalogue:
     """The galaxies of a zip archive; parameters and errors as of `read_tar`."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _gathered(_in_zip(archive), folder, max_bytes)
+        with zipfile.ZipFile(path) as archive, closing(_in_zip(archive)) as members:
+            return _gathered(members, folder, max_bytes)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         # The middle two are what Python says of other compressions and of encryption.
         raise CatalogueError(f"the zip archive cannot be read: {error}. Make it again, without a password.") from error
@@ -74,7 +75,7 @@ class _Sips:
         return self._read(size)
 
 
-def _in_zip(archive: zipfile.ZipFile) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _in_zip(archive: zipfile.ZipFile) -> Generator[tuple[str, int, IO[bytes]]]:
     for member in archive.infolist():
         if _is_wanted(member.filename) and not member.is_dir():
             with archive.open(member) as file:
@@ -93,7 +94,17 @@ def _is_wanted(name: str) -> bool:
 
 def _gathered(members: Iterator[tuple[str, int, IO[bytes]]], folder: Path, max_bytes: int) -> Catalogue:
     """Copy the files into one, and tell which belong together."""
-    pixels = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, the catalogue keeps it
+    with ExitStack() as stack:
+        pixels = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        files = _copied(members, pixels, max_bytes)
+        galaxies = _by_galaxy(files)
+        stack.pop_all()  # the catalogue keeps it
+    table = pa.table({"object": pa.array(list(galaxies), pa.string())})
+    return Catalogue(table, images=Images(pa.array([*galaxies.values()], FILES), pixels))
+
+
+def _copied(members: Iterator[tuple[str, int, IO[bytes]]], pixels: IO[bytes], max_bytes: int) -> list[dict[str, Any]]:
+    """Copy the files, and tell where each is."""
     files: list[dict[str, Any]] = []
     offset = 0
     for name, size, file in members:
@@ -108,9 +119,7 @@ def _gathered(members: Iterator[tuple[str, int, IO[bytes]]], folder: Path, max_b
         offset += copied
     if not files:
         raise CatalogueError("the archive holds no FITS files (names ending in .fits, .fit or .fits.gz).")
-    galaxies = _by_galaxy(files)
-    table = pa.table({"object": pa.array(list(galaxies), pa.string())})
-    return Catalogue(table, images=Images(pa.array([*galaxies.values()], FILES), pixels))
+    return files
 
 
 def _by_galaxy(files: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

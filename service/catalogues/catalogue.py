@@ -39,6 +39,9 @@ class Images:
     files: pa.Array
     pixels: IO[bytes]
 
+    def __del__(self) -> None:
+        self.pixels.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:

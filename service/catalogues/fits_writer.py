@@ -120,7 +120,8 @@ class _FitsColumn:
         else:
             raw = np.asarray(pc.fill_null(values, 0))
             if self.kind in _OFFSETS:  # subtracting TZERO turns the highest bit
-                raw = raw ^ raw.dtype.type(1 << (8 * raw.itemsize - 1))
+                bits = np.dtype(f"u{raw.itemsize}")
+                raw = (raw.view(bits) ^ bits.type(1 << (8 * raw.itemsize - 1))).view(raw.dtype)
             if self.null is not None:
                 raw = np.where(np.asarray(values.is_null()), np.array(self.null).astype(raw.dtype), raw)
         shaped: NDArray[Any] = raw.reshape(rows, *self.shape)

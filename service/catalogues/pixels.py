@@ -6,6 +6,7 @@ Either is taken apart once, into a small FITS file for each galaxy, so that all 
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,14 +136,16 @@ def _kept(header: fits.Header) -> fits.Header:
 
 def _taken_apart(primary: fits.Header, planes: Sequence[Planes], folder: Path) -> Images:
     head = fits.PrimaryHDU(header=_kept(primary)).header.tostring().encode("ascii")
-    pixels = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, the catalogue keeps it
     number = planes[0].shape[0]
     sizes = np.empty(number, np.int64)
-    for start in range(0, number, _AT_ONCE):
-        stop = min(start + _AT_ONCE, number)
-        for row, parts in enumerate(zip(*(plane.hdus(start, stop) for plane in planes), strict=True), start=start):
-            sizes[row] = pixels.write(b"".join((head, *parts)))
-    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    with ExitStack() as stack:
+        pixels = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        for start in range(0, number, _AT_ONCE):
+            stop = min(start + _AT_ONCE, number)
+            for row, parts in enumerate(zip(*(plane.hdus(start, stop) for plane in planes), strict=True), start=start):
+                sizes[row] = pixels.write(b"".join((head, *parts)))
+        stack.pop_all()  # the catalogue keeps it
+    offsets = np.cumsum(sizes) - sizes
     names = [f"galaxy {row}.fits" for row in range(1, number + 1)]
     columns = [pa.array(names), pa.array(offsets), pa.array(sizes)]
     files = pa.StructArray.from_arrays(columns, fields=list(FILES.value_type))

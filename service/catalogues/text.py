@@ -165,11 +165,12 @@ def _all_match(text: pa.ChunkedArray, pattern: str) -> bool:
 def _between_spaces(path: Path, comments: Sequence[str]) -> pa.Table:
     """A table whose columns stand between spaces, as SExtractor and TOPCAT write them."""
     numbered = any(re.match(r"#\s*1\s+\w", line) for line in comments)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     formats = ("sextractor",) if numbered else ("commented_header", "basic") if comments else ("basic",)
     failure: Exception | None = None
     for form in formats:
         try:
-            return from_astropy(astropy_ascii.read(path, format=form, guess=False))
+            return from_astropy(astropy_ascii.read(lines, format=form, guess=False))
         except (astropy_ascii.InconsistentTableError, ValueError, IndexError) as error:
             failure = failure or error
     raise CatalogueError(f"the table cannot be read: {failure}. Separate its columns with commas.") from failure

@@ -382,7 +382,7 @@ def test_parquet_keeps_its_types_and_metadata(tmp_path):
     assert found.schema.metadata == {b"pandas": b"{}"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.binary(max_size=300), st.sampled_from(["fits", "votable", "ascii.ecsv", "csv", "parquet"]), st.integers(0))
 def test_wild_bytes_are_read_or_refused_in_our_words(tmp_path_factory, garbage, format, place):
     stream = BytesIO()
