@@ -1,14 +1,15 @@
 """One table of all methods on the same held-out galaxies, by bands and depth: accuracy, honesty and cost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from redden.posterior import QUANTITIES
-from training.comparison import Assessment, Method, Row, compare
-from training.dataset import Part
+from training.comparison import Answered, Assessment, Method, Row, ask, compare, remembered
+from training.dataset import DatasetCard
 from training.metrics import Figure
 from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting
@@ -24,12 +25,11 @@ ACCURACY_FILE: Final = "accuracy.json"
 DEPTHS: Final = (28.6, 29.8)
 """5 sigma AB magnitudes in circles of 0.1 arcsec radius: CEERS, and three times deeper."""
 
-_WARM_UP: Final = 16
-
 
 def assess(
     models: Sequence[Path],
     data: Path,
+    memory: Path,
     *,
     seed: int,
     test_scenes: int,
@@ -45,6 +45,8 @@ def assess(
     data : Path
         Data set of scenes. Test galaxies are answered; the gradient boosting is fitted to training galaxies and
         stopped by validation galaxies, at the very depth and in the very bands of each comparison.
+    memory : Path
+        Directory in which the answers of the rivals are kept: another model is compared to them without asking again.
     seed : int
         Of the observations, the trees and the bootstrap.
     test_scenes, train_scenes : int
@@ -64,26 +66,27 @@ def assess(
     networks = [Network(directory) for directory in models]
     card, scenes = load_scenes(data)
     split_seed = networks[0].card.trained_on["split_seed"]
-    most: dict[Part, int] = {"train": train_scenes, "validation": train_scenes // 8, "test": test_scenes}
-    parts = {part: scenes.part(part, split_seed) for part in most}
+    asked = f"{card.sha256[:12]}-{split_seed}-{seed}-{test_scenes}-{train_scenes}"
     rows: list[Row] = []
-    trained = {}
     for depth in depths:
         prior = ObservationPrior(depth=(depth, depth))
-        train, validation, test = (
-            Mocks.observe(parts[part], prior, seed=seed + place, most=number)
-            for place, (part, number) in enumerate(most.items())
-        )
-        trained[depth] = len(train)
-        medians = {quantity: float(np.median(values)) for quantity, values in train.truth.items()}
+        test = Mocks.observe(scenes.part("test", split_seed), prior, seed=seed, most=test_scenes)
+
+        @cache
+        def training(prior: ObservationPrior = prior) -> tuple[Mocks, Mocks]:
+            return (
+                Mocks.observe(scenes.part("train", split_seed), prior, seed=seed + 1, most=train_scenes),
+                Mocks.observe(scenes.part("validation", split_seed), prior, seed=seed + 2, most=train_scenes // 8),
+            )
+
         for band_set in BAND_SETS:
-            boosting = Boosting(band_set, train, validation, seed=seed)
-            methods: list[Method] = [*networks, boosting, SedGrid(), Meurer()]
-            methods = _ready(methods, band_set, test)
-            rows += compare(methods, band_set, depth, test, medians, seed)
-    return Assessment(
-        model=networks[0].name, data_set=card.name, sha256=card.sha256, seed=seed, trained=trained, rows=tuple(rows)
-    )
+            seen = test.seen_in(band_set)
+            answers = [ask(network, seen) for network in networks if network.takes(band_set)]
+            place = memory / asked / f"{depth:g}" / band_set.name
+            for name, make in _rivals(band_set, training, seed).items():
+                answers.append(remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)))
+            rows += compare(answers, band_set, depth, test, networks[0].card.trained_on["median"], seed)
+    return _assessment(networks[0], card, seed, train_scenes, rows)
 
 
 def assess_slow(
@@ -98,26 +101,41 @@ def assess_slow(
     networks = [Network(directory) for directory in models]
     card, scenes = load_scenes(data)
     inside = scenes.part("test", networks[0].card.trained_on["split_seed"])
-    mocks = Mocks.observe(inside, ObservationPrior(depth=(depth, depth)), seed=seed, most=len(inside))
+    mocks = Mocks.observe(inside, ObservationPrior(depth=(depth, depth)), seed=seed, most=2000)
     _, first = np.unique(mocks.galaxy, return_index=True)
     few = mocks.rows(first[:galaxies])
-    medians: dict[str, float] = networks[0].card.trained_on["median"]
     rows: list[Row] = []
     for band_set in BAND_SETS:
         if slow.takes(band_set):
-            methods = [*_ready([*networks, SedGrid(), Meurer()], band_set, few), slow]
-            rows += compare(methods, band_set, depth, few, medians, seed)
+            seen = few.seen_in(band_set)
+            quick: list[Method] = [*networks, SedGrid(), Meurer()]
+            answers = [ask(method, seen) for method in quick if method.takes(band_set)]
+            answers.append(ask(slow, seen, warm_up=0))
+            rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
+    return _assessment(networks[0], card, seed, 0, rows)
+
+
+def _rivals(
+    band_set: BandSet, training: Callable[[], tuple[Mocks, Mocks]], seed: int
+) -> dict[str, Callable[[], Method]]:
+    """How to make the rivals that can say anything from these bands, by name."""
+    makers: dict[str, Callable[[], Method]] = {Boosting.name: lambda: Boosting(band_set, *training(), seed=seed)}
+    return makers | {rival.name: rival for rival in (SedGrid, Meurer) if rival().takes(band_set)}
+
+
+def _make_and_ask(make: Callable[[], Method], seen: Mocks) -> Answered:
+    return ask(make(), seen)
+
+
+def _assessment(first: Network, card: DatasetCard, seed: int, train_scenes: int, rows: Sequence[Row]) -> Assessment:
     return Assessment(
-        model=networks[0].name, data_set=card.name, sha256=card.sha256, seed=seed, trained={}, rows=tuple(rows)
+        model=first.name,
+        data_set=card.name,
+        sha256=card.sha256,
+        seed=seed,
+        train_scenes=train_scenes,
+        rows=tuple(rows),
     )
-
-
-def _ready(methods: Sequence[Method], band_set: BandSet, mocks: Mocks) -> list[Method]:
-    """Those that can say anything, with their tables and graphs loaded, so that only answering is timed."""
-    able = [method for method in methods if method.takes(band_set)]
-    for method in able:
-        method.answer(mocks.seen_in(band_set).rows(slice(0, _WARM_UP)))
-    return able
 
 
 _COLUMNS: Final = (
@@ -143,7 +161,7 @@ def markdown(assessment: Assessment) -> str:
         rows = [row for row in assessment.rows if row.depth == depth]
         parts.append(
             f"Depth {depth:g} AB, {rows[0].images} images of {rows[0].galaxies} galaxies"
-            + (f"; trees fitted to {assessment.trained[depth]} images" if depth in assessment.trained else "")
+            + (f"; trees fitted to {assessment.train_scenes} scenes" if assessment.train_scenes else "")
         )
         lines = [_COLUMNS, ["---"] * len(_COLUMNS), *(_cells(row) for row in rows)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))

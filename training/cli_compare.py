@@ -68,12 +68,15 @@ def compare_rivals(
     test_scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 4_000,
     train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 20_000,
 ) -> None:
-    """Compare models with gradient boosting, a chi2 grid of SEDs and Meurer's relation on the same test galaxies."""
+    """Compare models with gradient boosting, a chi2 grid of SEDs and Meurer's relation on the same test galaxies.
+
+    What the rivals answer is kept in OUT/rivals: another model is compared without asking them again.
+    """
     from training.assess import ACCURACY_FILE, assess, markdown
     from training.figures import draw_accuracy
 
     with user_errors():
-        found = assess(models, data, seed=seed, test_scenes=test_scenes, train_scenes=train_scenes)
+        found = assess(models, data, out / "rivals", seed=seed, test_scenes=test_scenes, train_scenes=train_scenes)
     out.mkdir(parents=True, exist_ok=True)
     (out / ACCURACY_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / "accuracy.md").write_text(markdown(found), encoding="utf-8")

@@ -1,6 +1,8 @@
 """Methods against each other on the same galaxies: errors with bootstrap, and cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from time import process_time
 from typing import Final, Protocol
 
@@ -59,27 +61,69 @@ class Assessment(BaseModel):
     data_set: str
     sha256: str
     seed: int
-    trained: dict[float, int]
-    """Images that the gradient boosting was fitted to, by depth."""
+    train_scenes: int
+    """Most scenes that the gradient boosting was fitted to; 0 if it was not asked."""
     rows: tuple[Row, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a method has answered, and the time it took."""
+
+    method: str
+    milliseconds: float
+    """CPU time per galaxy."""
+    quantiles: dict[str, NDArray[np.float64]]
+    """By each of `redden.posterior.QUANTITIES`, shape (images, 5)."""
+
+
+def ask(method: Method, seen: Mocks, *, warm_up: int = 16) -> Answered:
+    """Let a method answer galaxies, and take the time.
+
+    Parameters
+    ----------
+    method : Method
+    seen : Mocks
+        In the bands that it is to use.
+    warm_up : int
+        Galaxies answered before, so that loading of tables and graphs is not timed.
+    """
+    if warm_up:
+        method.answer(seen.rows(slice(0, warm_up)))
+    start = process_time()
+    answer = unanswered(method.answer(seen), len(seen))
+    return Answered(method.name, 1e3 * (process_time() - start) / len(seen), answer)
+
+
+def remembered(file: Path, method: str, answer: Callable[[], Answered]) -> Answered:
+    """An answer from a file, or, if there is none, asked for and written there."""
+    if not file.exists():
+        found = answer()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial.npz")
+        np.savez_compressed(partial, allow_pickle=False, milliseconds=found.milliseconds, **found.quantiles)
+        partial.rename(file)
+        return found
+    with np.load(file) as kept:
+        return Answered(method, float(kept["milliseconds"]), {name: kept[name] for name in QUANTITIES})
+
+
 def compare(
-    methods: Sequence[Method],
+    answers: Sequence[Answered],
     band_set: BandSet,
     depth: float,
     mocks: Mocks,
     medians: Mapping[str, float],
     seed: int,
 ) -> list[Row]:
-    """A row for each method on the same galaxies.
+    """A row for each method that was asked, on the same galaxies.
 
     Parameters
     ----------
-    methods : sequence of Method
-        The one to which all others are compared first.
+    answers : sequence of Answered
+        That of the method to which all others are compared first.
     band_set : BandSet
-        What they see.
+        What they saw.
     depth : float
         For the rows.
     mocks : Mocks
@@ -89,14 +133,9 @@ def compare(
     seed : int
         Of the bootstrap.
     """
-    seen = mocks.seen_in(band_set)
     rows: list[Row] = []
-    first: dict[str, NDArray[np.float64]] = {}
-    for method in methods:
-        start = process_time()
-        answer = unanswered(method.answer(seen), len(seen))
-        milliseconds = 1e3 * (process_time() - start) / len(seen)
-        first = first or answer
+    for answered in answers:
+        first, answer = answers[0].quantiles, answered.quantiles
         found = {
             name: figures(Estimates(mocks.truth[name], answer[name], mocks.galaxy, medians[name]), seed=seed)
             for name in QUANTITIES
@@ -107,12 +146,12 @@ def compare(
         }
         rows.append(
             Row(
-                method=method.name,
+                method=answered.method,
                 bands=band_set.name,
                 depth=depth,
-                images=len(seen),
+                images=len(mocks),
                 galaxies=len(np.unique(mocks.galaxy)),
-                milliseconds=milliseconds,
+                milliseconds=answered.milliseconds,
                 figures=found,
                 behind={name: figure for name, figure in behind.items() if figure is not None},
             )

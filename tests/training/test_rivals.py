@@ -12,7 +12,7 @@ from redden.dust import attenuation
 from redden.errors import ReddenError
 from training.assess import markdown
 from training.cli import app
-from training.comparison import Assessment, compare
+from training.comparison import Assessment, ask, compare, remembered
 from training.figures import draw_accuracy, draw_sizes
 from training.metrics import Figure
 from training.observe import ObservationPrior
@@ -44,7 +44,7 @@ def parts(scenes: SceneSet) -> dict[str, Mocks]:
 
 @pytest.fixture(scope="module")
 def boosting(parts: dict[str, Mocks]) -> Boosting:
-    return Boosting(SEVEN, parts["train"], parts["validation"], seed=0)
+    return Boosting(SEVEN_Z, parts["train"], parts["validation"], seed=0)
 
 
 def dusty_stars(a_v: np.ndarray, z: float) -> Mocks:
@@ -70,7 +70,7 @@ def test_boosting_learns_the_blobs_and_answers_points(boosting: Boosting, parts:
         error = answer[name][:, 2] - test.truth[name]
         assert 1 - error.var() / test.truth[name].var() > 0.5
     np.testing.assert_allclose(answer["r_v"], answer["a_v"] / answer["e_bv"])
-    assert [boosting.takes(band_set) for band_set in BAND_SETS] == [False, False, False, True, False]
+    assert [boosting.takes(band_set) for band_set in BAND_SETS] == [False, False, False, False, True]
 
 
 def test_the_grid_finds_the_dust_of_a_calzetti_screen() -> None:
@@ -95,7 +95,9 @@ def test_the_grid_is_less_sure_of_fewer_bands() -> None:
 
 def test_a_table_says_what_each_method_is_worth(boosting: Boosting, parts: dict[str, Mocks], tmp_path: Path) -> None:
     medians = {name: float(np.median(values)) for name, values in parts["train"].truth.items()}
-    rows = compare([boosting, SedGrid()], SEVEN, 29.5, parts["test"], medians, seed=0)
+    seen = parts["test"].seen_in(SEVEN_Z)
+    answers = [ask(method, seen) for method in (boosting, SedGrid())]
+    rows = compare(answers, SEVEN_Z, 29.5, parts["test"], medians, seed=0)
     first, second = rows
     assert (first.method, second.method) == ("gradient boosting", "chi2 grid of SEDs")
     assert first.behind["a_v"].value == first.behind["a_v"].error == 0
@@ -108,10 +110,15 @@ def test_a_table_says_what_each_method_is_worth(boosting: Boosting, parts: dict[
     assert "coverage_68" not in first.figures["a_v"]
     assert 0 <= second.figures["a_v"]["coverage_68"].value <= 1
 
-    table = Assessment(model="gradient boosting", data_set="x", sha256="", seed=0, trained={29.5: 9}, rows=tuple(rows))
+    kept = remembered(tmp_path / "rivals/grid.npz", "grid", lambda: answers[1])
+    again = remembered(tmp_path / "rivals/grid.npz", "grid", pytest.fail)
+    assert again.milliseconds == kept.milliseconds == answers[1].milliseconds
+    np.testing.assert_array_equal(again.quantiles["a_v"], answers[1].quantiles["a_v"])
+
+    table = Assessment(model="gradient boosting", data_set="x", sha256="", seed=0, train_scenes=9, rows=tuple(rows))
     text = markdown(table)
-    assert "trees fitted to 9 images" in text
-    assert text.count("\n| ") == 3
+    assert "trees fitted to 9 scenes" in text
+    assert text.count("\n| ") == 4
     files = draw_accuracy(table, tmp_path)
     assert [file.name for file in files] == ["accuracy.png", "accuracy.pdf"]
     assert all(file.stat().st_size > 5000 for file in files)
