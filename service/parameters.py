@@ -110,7 +110,11 @@ class Explaining(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     explain: Annotated[
-        bool, Field(description="Tell also which pixels and which bands moved the answer; takes some 200 predictions.")
+        bool,
+        Field(
+            description="Tell also which pixels and which bands moved the answer; takes some 230 predictions.",
+            examples=[True],
+        ),
     ] = False
     format: Annotated[
         Literal["json", "png"] | None,
