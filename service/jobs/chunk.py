@@ -20,7 +20,7 @@ from service.catalogues import CatalogueFolder
 from service.inference.client import ModelServer
 from service.jobs.plan import Chunk, read_chunk
 from service.jobs.state import LEASE, Jobs, Part
-from service.jobs.store import Store, storing
+from service.jobs.store import StorageError, Store, storing
 from service.registry import Registry
 from service.settings import Settings
 from service.surveys.registry import Surveys
@@ -125,7 +125,13 @@ async def _beat(jobs: Jobs, job: str, part: Part, measurement: asyncio.Task[Any]
 
 
 async def _measured(tools: Tools, job: str, part: Part, before: Part | None) -> pa.Table:
-    chunk = read_chunk(tools.store, folder_of(job), part.chunk)
+    try:
+        chunk = read_chunk(tools.store, folder_of(job), part.chunk)
+    except FileNotFoundError:
+        raise StorageError(
+            f"the worker does not find the catalogue in {tools.settings.jobs_url}; "
+            "REDDEN_JOBS_URL must be one place for gateways and workers."
+        ) from None
     kept = []
     if before is not None:
         table = read_part(tools.store, job, before)
@@ -141,12 +147,12 @@ async def _measure(tools: Tools, job: str, chunk: Chunk) -> pa.Table:
     card = tools.registry.card(options.model, options.version)
     model_server = ModelServer(tools.settings.model_server, tools.settings.predict_deadline)
     try:
-        return await _with(partial(model_server.predict, card.name, card.version), tools, job, options, card, chunk)
+        return await _results(partial(model_server.predict, card.name, card.version), tools, job, options, card, chunk)
     finally:
         await model_server.close()
 
 
-async def _with(
+async def _results(
     predict: Predict, tools: Tools, job: str, options: JobOptions, card: ModelCard, chunk: Chunk
 ) -> pa.Table:
     redshift, recentre, radius = chunk.redshift, options.recentre, options.recentre_radius

@@ -1,7 +1,9 @@
 """``/v1/jobs`` and ``/v1/catalogues`` over HTTP."""
 
+import dataclasses
 import json
 import threading
+from functools import cache
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -11,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from redden.jobs import Job
-from service.jobs import manager, results
+from service.jobs import manager, results, tasks
+from service.jobs.store import Store
 from service.processes import free_port
 
 THREE = ("F277W", "F356W", "F444W")
@@ -353,6 +356,32 @@ def test_an_archive_of_images_is_measured_like_each_galaxy_alone(desk, image, po
         assert found["a_v"][row].as_py() == pytest.approx(single["median"], rel=1e-4)
     zipped = {"catalogue": ("cutouts.zip", archive.getvalue())}
     assert problem(desk.client.post("/v1/jobs", files=zipped, data={"survey": "demo"}))[:2] == (422, "catalogue")
+
+
+def test_a_worker_that_looks_elsewhere_says_so(desk, submit, monkeypatch, tmp_path):
+    job = submit().json()["id"]
+    elsewhere = dataclasses.replace(desk.tools, store=Store.at(str(tmp_path / "elsewhere")))
+    monkeypatch.setattr(tasks, "_tools", cache(lambda: elsewhere))
+    tasks.measure.apply(args=(job, 0, 0)).get()
+    state = desk.client.get(f"/v1/jobs/{job}").json()
+    assert state["phase"] == "ERROR"
+    assert "REDDEN_JOBS_URL must be one place" in state["error"]
+    desk.client.post(f"/v1/jobs/{job}/retry")
+    desk.work()
+    assert desk.client.get(f"/v1/jobs/{job}").json()["phase"] == "COMPLETED"
+
+
+def test_a_chunk_waits_for_a_model_server_that_is_away(desk, submit, monkeypatch):
+    job = submit().json()["id"]
+    settings = desk.tools.settings.model_copy(update={"model_server": f"127.0.0.1:{free_port()}"})
+    monkeypatch.setattr(tasks, "_tools", cache(lambda: dataclasses.replace(desk.tools, settings=settings)))
+    monkeypatch.setattr(tasks, "_LONGEST_WAIT", 0)
+    monkeypatch.setattr(tasks, "_PATIENCE", 1)
+    tasks.measure.apply(args=(job, 0, 0))
+    state = desk.client.get(f"/v1/jobs/{job}").json()
+    assert state["phase"] == "ERROR", "patience has an end"
+    assert "model server is away" in state["error"]
+    assert "retry the job" in state["error"]
 
 
 def test_numbers_that_json_has_no_word_for_are_null(desk, submit, galaxies):
