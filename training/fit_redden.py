@@ -46,6 +46,8 @@ INTENDED_USE: Final = (
 
 _LONGEST_MEMORY: Final = 0.999
 """Of the running mean of the weights, which is what is kept; shorter in a short fit."""
+_FINISHING_RATE: Final = 0.25
+"""Learning rate at the start of the last descent, over that of the fit."""
 _WARM_UP: Final = 0.02
 """Share of the steps in which the learning rate rises."""
 
@@ -65,6 +67,8 @@ class Config(BaseModel):
     """Of the split, the weights, the observations and the order."""
     looks: Annotated[int, Field(ge=1)]
     """Observations of galaxies that the fit sees."""
+    finish: Annotated[int, Field(ge=1)]
+    """Observations more that it sees in its last descent, at a small learning rate."""
     echo: Annotated[int, Field(ge=1)]
     """How often it sees each, turned and mirrored."""
     chunk: Annotated[int, Field(ge=1)]
@@ -91,8 +95,12 @@ class Config(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser."""
-        return -(-self.looks // self.chunk) * self.echo * (self.chunk // self.batch)
+        """Steps of the optimiser, the last descent left out."""
+        return self.steps_of(self.looks)
+
+    def steps_of(self, looks: int) -> int:
+        """Steps in which so many observations are seen."""
+        return -(-looks // self.chunk) * self.echo * (self.chunk // self.batch)
 
 
 class Fit:
@@ -107,16 +115,22 @@ class Fit:
             warmup_target=config.learning_rate,
             warmup_steps=round(_WARM_UP * config.steps),
         )
-        self.optimizer = keras.optimizers.AdamW(
-            schedule,
-            weight_decay=config.weight_decay,
-            clipnorm=1.0,
-            use_ema=True,
-            ema_momentum=min(_LONGEST_MEMORY, 1 - 5 / config.steps),
+        self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
+        self.use(
+            keras.optimizers.AdamW(
+                schedule,
+                weight_decay=config.weight_decay,
+                clipnorm=1.0,
+                use_ema=True,
+                ema_momentum=min(_LONGEST_MEMORY, 1 - 5 / config.steps),
+            )
         )
+
+    def use(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Go on with an optimiser."""
+        self.optimizer = optimizer
         self.optimizer.build(self.model.trainable_variables)
         self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)
-        self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
 
     def _step(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
         variables = self.model.trainable_variables
@@ -153,7 +167,7 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     keras.utils.set_random_seed(config.seed)
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
-    stream = _ahead(looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed))
+    stream = _ahead(_looks(train, config, config.seed))
     first = next(stream)
     scales = measure_scales(first, labels(train.truth, TARGETS))
     fits = [Fit(config, shape, scales) for shape in shapes]
@@ -180,8 +194,28 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
             progress.advance(bar)
     for each, history in zip(fits, histories, strict=True):
         each.optimizer.finalize_variable_values(each.model.trainable_variables)
-        history["final_val_loss"] = [each.validate(held_out, config.batch)]
+        say("finishing")
+        finish(each, config, _ahead(_looks(train, config, config.seed + 2)), held_out, history)
     return list(zip(fits, histories, strict=True))
+
+
+def finish(
+    fitted: Fit, config: Config, chunks: Iterator[Looks], held_out: Looks, history: dict[str, list[float]]
+) -> None:
+    """From averaged weights on to the end, at a small and falling learning rate.
+
+    Averaged weights alone are worse than the last ones were: batch normalisation has averages of its own, of other
+    weights. A short second descent from them is better than either.
+    """
+    steps = config.steps_of(config.finish)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate * _FINISHING_RATE, steps)
+    fitted.use(keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0))
+    rng = np.random.default_rng(config.seed + 2)
+    for _ in range(-(-config.finish // config.chunk)):
+        chunk = next(chunks)
+        losses = [fitted.step(*batch) for _ in range(config.echo) for batch in chunk.batches(config.batch, rng)]
+        history["loss"].append(float(np.mean([float(loss) for loss in losses])))
+    history["val_loss"].append(fitted.validate(held_out, config.batch))
 
 
 def fit_one(config: Config, data: Path, out: Path, say: Callable[[str], None]) -> ModelCard:
@@ -203,6 +237,10 @@ def measure_scales(sample: Looks, truth: NDArray[np.float32]) -> Scales:
     spread = np.sqrt((counted * (context - mean) ** 2).sum(axis=0) / weight)
     mean[redshift] = 0.0  # so that 0 stays what unknown is
     return Scales(mean, np.maximum(spread, 0.05), truth.mean(axis=0), truth.std(axis=0))
+
+
+def _looks(scenes: SceneSet, config: Config, seed: int) -> Iterator[Looks]:
+    return looks(scenes, config.observation, TARGETS, galaxies=config.chunk, seed=seed)
 
 
 def _ahead(source: Iterator[Looks]) -> Iterator[Looks]:

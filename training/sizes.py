@@ -67,7 +67,7 @@ def fit_sizes(config: Config, data: Path, out: Path, say: Callable[[str], None])
             Size(
                 name=name,
                 parameters=network.model.count_params(),
-                validation_loss=history["final_val_loss"][-1],
+                validation_loss=history["val_loss"][-1],
                 r2=_accuracy(Network(out / name / "run"), test, config.seed),
             )
         )
