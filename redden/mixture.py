@@ -9,7 +9,9 @@ from scipy.special import ndtr, ndtri
 Array = NDArray[np.float64]
 
 _TOLERANCE: Final = 1e-6
-"""Step, in standard deviations of the mixture, at which a quantile has been found."""
+"""Step of the bisection, in standard deviations of the mixture, at which a quantile has been found."""
+_LAST_NEWTON_STEP: Final = 1e-3
+"""The same for Newton's method, in deviations of the narrowest component: what is left is about its square."""
 _MAX_STEPS: Final = 200
 _CHUNK: Final = 8192
 """Quantiles solved at once, so that they stay in the processor's cache."""
@@ -70,6 +72,7 @@ def _solve(weights: Array, centres: Array, deviations: Array, scores: Array) -> 
     """Values of these normal scores; mixtures have the shape (components, problems)."""
     mean = (weights * centres).sum(axis=0)
     spread = np.sqrt((weights * (deviations**2 + (centres - mean) ** 2)).sum(axis=0))
+    narrowest = deviations.min(axis=0)
     # A quantile of the mixture lies between those of its components.
     ends = centres + deviations * scores
     low, high = ends.min(axis=0), ends.max(axis=0)
@@ -83,12 +86,12 @@ def _solve(weights: Array, centres: Array, deviations: Array, scores: Array) -> 
         good = (x + newton > low) & (x + newton < high) & (2 * np.abs(newton) < last)
         step = np.where(good, newton, (low + high) / 2 - x)
         x = x + step
-        open_ = np.abs(step) > _TOLERANCE * spread
+        open_ = np.abs(step) > np.where(good, _LAST_NEWTON_STEP * narrowest, _TOLERANCE * spread)
         found[left[~open_]] = x[~open_]
         if not open_.any():
             return found
         left, x, low, high, last = left[open_], x[open_], low[open_], high[open_], np.abs(step)[open_]
-        scores, spread = scores[open_], spread[open_]
+        scores, spread, narrowest = scores[open_], spread[open_], narrowest[open_]
         weights, centres, deviations = weights[:, open_], centres[:, open_], deviations[:, open_]
     found[left] = x
     return found
