@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from redden.errors import ModelCardError
+from redden.modelcard import ModelCard
 from redden.signature import SIGNATURE
 from training.assess import ACCURACY_FILE
 from training.calibrate import CALIBRATION_FILE, Calibration
@@ -15,6 +16,8 @@ from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation
 from training.fit import NETWORK_FILE, read_run_card
+from training.predict import open_model
+from training.reproduce import small_sample
 
 
 def export(run: Path, models: Path, *, version: int | None = None) -> Path:
@@ -43,7 +46,7 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
         If the run has no card or was not evaluated, or the version exists already.
     """
     card = read_run_card(run)
-    figures = _of_posterior(run, card.name) if card.posterior == "mixture" else _of_estimates(run)
+    figures = _of_posterior(run, card) if card.posterior == "mixture" else _of_estimates(run)
     home = models / card.name
     version = version or _latest(home) + 1
     target = home / str(version)
@@ -61,15 +64,16 @@ def _of_estimates(run: Path) -> dict[str, Any]:
     return Evaluation.model_validate_json(_text(run, EVALUATION_FILE, "evaluate")).model_dump(mode="json")
 
 
-def _of_posterior(run: Path, name: str) -> dict[str, Any]:
-    """The gist of what `redden-train coverage`, `compare-rivals` and `domain` have written."""
+def _of_posterior(run: Path, card: ModelCard) -> dict[str, Any]:
+    """The gist of what `redden-train coverage`, `compare-rivals` and `domain` have written, and a sample to repeat."""
     calibration = Calibration.model_validate_json(_text(run, CALIBRATION_FILE, "coverage"))
     assessment = Assessment.model_validate_json(_text(run, ACCURACY_FILE, "compare-rivals"))
     domain = DomainReport.model_validate_json(_text(run, REPORT_FILE, "domain"))
     return {
         "coverage": {quantity: bins["all"][""].model_dump() for quantity, bins in calibration.coverage.items()},
-        "accuracy": [row.model_dump(exclude={"behind"}) for row in assessment.rows if row.method == name],
+        "accuracy": [row.model_dump(exclude={"behind"}) for row in assessment.rows if row.method == card.name],
         "domain": domain.model_dump(mode="json"),
+        "sample": small_sample(card, open_model(run)[1]),
     }
 
 
