@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from redden.errors import CatalogueError
-from service.catalogues.schema import as_floats, field_meta, field_text, is_number
+from service.catalogues.schema import as_floats, field_meta, field_text, is_number, table_meta
 
 _NAMES: Final = (
     ("ra", "dec"),
@@ -46,6 +46,8 @@ _SEXAGESIMAL: Final = (
     r"(?:(?:\s*[:mM'\x{2032}]\s*|\s+)(?P<seconds>\d{1,2}(?:\.\d*)?)?\s*[sS\"\x{2033}]?)?$"
 )
 """``01:59:59.767``, ``1h59m59.767s``, ``+12 00 17.93``, ``30d00m10s``, ``12:30.5``; in RE2's syntax."""
+_FRAMES: Final = ("icrs", "fk5", "eq_fk5", "barycentric")
+"""Frames, in small letters, that agree with ICRS within a pixel; ``barycentric`` is an old word for it."""
 _MISSING: Final = ("", "-", "--", "nan", "null", "none", "n/a")
 _UNKNOWN_REDSHIFT: Final = -0.01
 """Redshifts below this are the -1, -9 and -99 that stand for unknown; blueshifted galaxies are within it."""
@@ -152,6 +154,7 @@ def positions(table: pa.Table, columns: Columns) -> tuple[NDArray[np.float64], N
     """
     assert columns.ra
     assert columns.dec
+    _check_frame(table.schema, columns.ra)
     ra = _degrees(table, columns.ra, 15.0)
     dec = _degrees(table, columns.dec, 1.0)
     _check(table, columns.ra, (ra < 0) | (ra > 360), "is no right ascension, which is between 0 and 360 degrees")
@@ -253,6 +256,17 @@ def _sexagesimal(text: pa.Array, per_hour: float) -> NDArray[np.float64]:
     values = np.array(signs.to_numpy(zero_copy_only=False) * units * (whole + minutes / 60 + seconds / 3600))
     values[(minutes >= 60) | (seconds >= 60)] = np.nan
     return values
+
+
+def _check_frame(schema: pa.Schema, name: str) -> None:
+    """Refuse positions that a VOTable says are in another frame."""
+    meta = table_meta(schema)
+    reference = meta.get("refs", {}).get(name) if isinstance(meta.get("refs"), dict) else None
+    systems = [one for one in meta.get("coosys", ()) if isinstance(one, dict) and one.get("ID") == reference]
+    for system in systems:
+        frame = str(system.get("system", "ICRS"))
+        if frame.lower() not in _FRAMES:
+            raise CatalogueError(f"column {name!r} is in the frame {frame}. Convert the positions to ICRS.")
 
 
 def _check(table: pa.Table, name: str, wrong: NDArray[np.bool_], complaint: str) -> None:

@@ -339,6 +339,15 @@ def test_what_a_votable_says_beside_its_columns(tmp_path):
     assert meta["refs"] == {"ra": "sys"}
 
 
+def test_another_frame_is_refused(tmp_path):
+    text = """<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>
+    <COOSYS ID="old" system="eq_FK4" equinox="B1950"/><TABLE>
+    <FIELD name="ra" datatype="double" ref="old"/><FIELD name="dec" datatype="double" ref="old"/>
+    <DATA><TABLEDATA><TR><TD>1</TD><TD>2</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"""
+    assert "frame eq_FK4. Convert the positions to ICRS" in refusal(save(tmp_path / "t.vot", text))
+    assert read(save(tmp_path / "t.vot", text.replace("eq_FK4", "eq_FK5"))).ra.tolist() == [1]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_nothing_is_fetched_that_a_votable_refers_to(tmp_path, encoding):
     secret = save(tmp_path / "secret", "x")
