@@ -41,6 +41,17 @@ MODELS = {
 }
 
 
+DEFAULT = "gaussian-3band"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def default_model() -> Iterator[None]:
+    """Tests of serving have a default model of their own, whichever is the best now."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REDDEN_DEFAULT_MODEL", DEFAULT)
+        yield
+
+
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models as training exports them: SavedModels, cards and ``models.config``."""
@@ -144,6 +155,7 @@ def gateway(models_dir: Path, model_server: str) -> Iterator[httpx.Client]:
     """A client of a gateway before the local model server; there is no queue."""
     settings = Settings(
         models_dir=models_dir,
+        default_model=DEFAULT,
         model_server=model_server,
         redis_url=f"redis://127.0.0.1:{free_port()}/0",
         surveys_dir=models_dir / "no-surveys",
