@@ -15,7 +15,7 @@ from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting
 from training.rivals.meurer import Meurer
 from training.rivals.mocks import BAND_SETS, BandSet, Mocks
-from training.rivals.network import Network
+from training.rivals.network import Network, PosteriorMean
 from training.rivals.sed_grid import SedGrid
 from training.scene_set import load_scenes
 
@@ -64,6 +64,8 @@ def assess(
         If a model or the data set cannot be used.
     """
     networks = [Network(directory) for directory in models]
+    means = [PosteriorMean(network) for network in networks if network.card.posterior != "point"]
+    contenders: list[Method] = [*networks, *means]
     card, scenes = load_scenes(data)
     split_seed = networks[0].card.trained_on["split_seed"]
     asked = f"{card.sha256[:12]}-{split_seed}-{seed}-{test_scenes}-{train_scenes}"
@@ -81,7 +83,7 @@ def assess(
 
         for band_set in BAND_SETS:
             seen = test.seen_in(band_set)
-            answers = [ask(network, seen) for network in networks if network.takes(band_set)]
+            answers = [ask(network, seen) for network in contenders if network.takes(band_set)]
             place = memory / asked / f"{depth:g}" / band_set.name
             for name, make in _rivals(band_set, training, seed).items():
                 answers.append(remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)))

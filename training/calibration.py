@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.special import log_softmax
 
 from redden.modelcard import ModelCard, QuantityName
 from redden.posterior import PROBABILITIES, QUANTITIES, exceedance
@@ -165,16 +166,30 @@ def tarp(samples: Array, truth: Array, galaxy: NDArray[np.int64], *, seed: int) 
 
 def draw(outputs: Outputs, draws: int, *, seed: int) -> Array:
     """Samples of a Gaussian or mixture posterior in its own coordinates, shape (images, draws, targets)."""
-    mean, scale_tril = (outputs[name].astype(np.float64) for name in (MEAN, SCALE_TRIL))
-    if LOGITS not in outputs:
-        mean, scale_tril = mean[:, None], scale_tril[:, None]
+    log_weight, mean, scale_tril = components(outputs)
     rng = np.random.default_rng(seed)
-    logits = outputs.get(LOGITS, np.zeros(mean.shape[:2], np.float32)).astype(np.float64)
-    # The greatest of logits with Gumbel noise is a draw from their softmax.
-    component = np.argmax(logits[:, None] + rng.gumbel(size=(len(mean), draws, logits.shape[1])), axis=-1)
+    # The greatest of logarithms with Gumbel noise is a draw by the weights.
+    noise = rng.gumbel(size=(len(mean), draws, log_weight.shape[1]))
+    component = np.argmax(log_weight[:, None] + noise, axis=-1)
     row = np.arange(len(mean))[:, None]
     normal = rng.normal(size=(len(mean), draws, mean.shape[-1], 1))
     return np.asarray(mean[row, component] + (scale_tril[row, component] @ normal)[..., 0])
+
+
+def components(outputs: Outputs) -> tuple[Array, Array, Array]:
+    """Logarithms of the weights, means and Cholesky factors of a posterior's Gaussians.
+
+    Returns
+    -------
+    log_weight : ndarray, shape (images, components)
+    mean : ndarray, shape (images, components, targets)
+    scale_tril : ndarray, shape (images, components, targets, targets)
+    """
+    mean, scale_tril = (outputs[name].astype(np.float64) for name in (MEAN, SCALE_TRIL))
+    if LOGITS not in outputs:
+        mean, scale_tril = mean[:, None], scale_tril[:, None]
+    logits = outputs.get(LOGITS, np.zeros(mean.shape[:2], np.float32)).astype(np.float64)
+    return log_softmax(logits, axis=1), mean, scale_tril
 
 
 def coordinates(card: ModelCard, truth: Mapping[str, Array]) -> Array:
@@ -184,7 +199,7 @@ def coordinates(card: ModelCard, truth: Mapping[str, Array]) -> Array:
 
 
 def _levels(values: Array) -> Levels:
-    found = np.clip(np.quantile(values, PROBABILITIES).round(5), 1e-5, 1 - 1e-4)
+    found = np.clip(np.quantile(values, PROBABILITIES).round(6), 1e-6, 1 - 1e-5)
     # Levels must rise, also where validation galaxies are few and have equal ranks.
     a, b, c, d, e = (found + 1e-6 * np.arange(len(found))).tolist()
     return a, b, c, d, e

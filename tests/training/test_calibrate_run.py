@@ -1,0 +1,86 @@
+"""Calibration of a run, from validation galaxies to its card, and the report on test galaxies."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from redden.modelcard import CARD_FILE, ModelCard
+from redden.photometric import PHOTOMETRIC, context_columns
+from training.calibrate import report
+from training.calibration import draw
+from training.cli import app
+from training.fit_redden import TARGETS
+from training.networks.redden import Scales, Shape, build
+from training.observe import ObservationPrior
+from training.predict import open_model
+from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
+from training.rivals.network import Network, PosteriorMean
+from training.scene_set import load_scenes
+
+# keras asks numpy for a view in an old way when it saves what a fit has updated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that was never fitted: it answers the spread of the labels to every galaxy, and too narrow."""
+    out = tmp_path_factory.mktemp("runs") / "redden"
+    out.mkdir()
+    keras.utils.set_random_seed(0)
+    shape = Shape(filters=(4, 4, 4), context=8, dense=(8, 8), components=2)
+    columns = context_columns(len(ALL_BANDS))
+    scales = Scales(np.zeros(columns), np.full(columns, 5.0), np.array([0.2, -1.6, -8.2]), np.array([0.35, 0.35, 0.1]))
+    build(ALL_BANDS, shape, scales).save(out / "network.keras")
+    ModelCard(
+        name="redden",
+        version=1,
+        description="not fitted",
+        bands=ALL_BANDS,
+        normalisation=PHOTOMETRIC,
+        targets=TARGETS,
+        posterior="mixture",
+        trained_on={"split_seed": 0},
+        trained_with={},
+        figures_of_merit={},
+        intended_use="none",
+    ).write(out)
+    return out
+
+
+def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
+    before = report(run, blob_scenes, seed=2, scenes=400)
+    result = CliRunner().invoke(app, ["calibrate", str(run), "--data", str(blob_scenes)])
+    assert result.exit_code == 0, result.output
+    assert "log_ssfr: 0." in result.output
+    card, _ = open_model(run)
+    assert set(card.levels) == {"a_v", "e_bv", "r_v", "log_ssfr"}
+    assert (run / CARD_FILE).exists()
+
+    after = report(run, blob_scenes, seed=2, scenes=400)
+    assert before.coverage["a_v"]["all"][""].held_68.value < 0.62
+    for name, bins in after.coverage.items():
+        every = bins["all"][""]
+        assert every.held_68.value == pytest.approx(0.68, abs=4 * every.held_68.error), name
+        assert every.held_95.value == pytest.approx(0.95, abs=4 * every.held_95.error), name
+        assert list(bins["bands"]) == [band_set.name for band_set in BAND_SETS]
+        assert sum(found.images for found in bins["redshift"].values()) == after.images
+    assert np.mean(after.pit["a_v"]) == pytest.approx(1, abs=0.01)
+
+
+def test_the_mean_of_a_posterior_is_that_of_its_samples(run: Path, blob_scenes: Path) -> None:
+    network = Network(run)
+    mocks = Mocks.observe(load_scenes(blob_scenes)[1], ObservationPrior(), seed=0, most=20).rows(slice(0, 4))
+    samples = draw(network.outputs(mocks), 40_000, seed=0)
+    expected = {
+        "a_v": np.exp(samples[..., 0]),
+        "e_bv": np.exp(samples[..., 1]),
+        "r_v": np.exp(samples[..., 0] - samples[..., 1]),
+        "log_ssfr": samples[..., 2],
+    }
+    answer = PosteriorMean(network).answer(mocks)
+    for name, values in expected.items():
+        assert answer[name][:, 2] == pytest.approx(values.mean(axis=1), rel=0.02), name
+    assert np.all(answer["a_v"][:, 2] > network.answer(mocks)["a_v"][:, 2])
