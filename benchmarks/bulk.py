@@ -160,7 +160,7 @@ def profile(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> dict[
     names = {
         "where it is (WCS, tiles, order)": ("placement.py", "place"),
         "reading pixels and masks": ("slicing.py", "_read"),
-        "units": ("slicing.py", "_factors"),
+        "units": ("slicing.py", "of"),
         "S/N and flags": ("slicing.py", "_looked_at"),
         "normalising": ("modelinput.py", "model_inputs"),
         "quantiles": ("posterior.py", "quantiles"),

@@ -33,14 +33,14 @@ def images(rows: NDArray[Float], side: int) -> NDArray[Float]:
 
 
 def median(values: NDArray[Float]) -> NDArray[Float]:
-    """Median along the last axis, of finite numbers.
+    """Median along the last axis, of finite numbers, which are left in another order.
 
     ``numpy.median`` looks for the two middle values at once, which takes five times as long as looking for one.
     """
     half = values.shape[-1] // 2
-    parted = np.partition(values, half, axis=-1)
-    upper = parted[..., half]
-    return upper if values.shape[-1] % 2 else np.asarray((parted[..., :half].max(axis=-1) + upper) / 2)
+    values.partition(half, axis=-1)
+    upper = values[..., half].copy()
+    return upper if values.shape[-1] % 2 else np.asarray((values[..., :half].max(axis=-1) + upper) / 2)
 
 
 def asinh(values: NDArray[np.float32]) -> NDArray[np.float32]:

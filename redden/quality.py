@@ -15,6 +15,8 @@ LOW_SNR: Final = 5.0
 
 DEPTH_APERTURE: Final = 0.1
 """Radius in arcsec of the circle for which depths are stated."""
+_AB_OF_ONE: Final = float((1 * u.nJy).to_value(u.ABmag))
+"""AB magnitude of 1 nJy."""
 _PLAUSIBLE_DEPTH: Final = (25.5, 33.0)
 """5 sigma depths, AB mag in `DEPTH_APERTURE`, outside of which the unit is doubted."""
 
@@ -32,7 +34,7 @@ def low_snr(snr: Mapping[str, float]) -> list[Flag]:
 
 def limiting_magnitude(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """AB magnitudes of 5 times the noise in nJy; NaN where there is none."""
-    return np.asarray((5 * np.where(noise > 0, noise, np.nan) * u.nJy).to_value(u.ABmag))
+    return np.asarray(_AB_OF_ONE - 2.5 * np.log10(5 * np.where(noise > 0, noise, np.nan)))
 
 
 def is_implausible(depth: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -54,7 +54,8 @@ class Sky:
         rows = planes(images, np.float64)
         outskirts = np.take(rows, _OUTSKIRTS, axis=-1)
         level = median(outskirts)
-        sigma = _MAD_TO_SIGMA * median(np.abs(outskirts - level[..., None]))
+        outskirts -= level[..., None]
+        sigma = _MAD_TO_SIGMA * median(np.abs(outskirts, out=outskirts))
         return cls(level, sigma, _neighbour_correlation(rows, sigma))
 
     def noise(self, radius: float) -> NDArray[np.float64]:
@@ -132,8 +133,10 @@ def _neighbour_correlation(rows: NDArray[np.floating], sigma: NDArray[np.float64
 
     var(a - b) = 2 sigma^2 (1 - rho); differences do not see the slow gradient of a galaxy's wings.
     """
-    steps = [np.take(rows[..., gap:] - rows[..., :-gap], first, axis=-1) for gap, first in _PAIRS.items()]
-    step = _MAD_TO_SIGMA * median(np.abs(np.concatenate(steps, axis=-1)))
+    differences = np.concatenate(
+        [np.take(rows[..., gap:] - rows[..., :-gap], first, axis=-1) for gap, first in _PAIRS.items()], axis=-1
+    )
+    step = _MAD_TO_SIGMA * median(np.abs(differences, out=differences))
     ratio = np.divide(step, sigma, out=np.full_like(step, np.sqrt(2)), where=sigma > 0)
     return np.asarray(np.clip(1 - ratio**2 / 2, 0.0, 0.95))
 

@@ -19,7 +19,7 @@ from redden.modelcard import ModelCard
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.cutouts import Cutouts, Numbers
 from service.bulk.placement import Place, place
-from service.bulk.slicing import cut_slices, no_data
+from service.bulk.slicing import Factors, cut_slices, no_data
 from service.surveys.survey import CUTOUT_SIZE, Survey
 
 BATCH: Final = 256
@@ -120,15 +120,20 @@ class Cutter:
             if len(found.mosaics) < len(bands) and not self.card.takes_any_bands:
                 yield Cutouts.none(self.card, rows[found.rows], no_data(self.survey, self.card))
                 continue
-            for part in found.split(BATCH):
-                yield from self._sliced(part, rows[part.rows])
+            try:
+                factors = Factors.of(self.card, found)
+            except UnitError as error:
+                yield Cutouts.none(self.card, rows[found.rows], str(error))
+                continue
+            for start in range(0, len(found.rows), BATCH):
+                part = slice(start, start + BATCH)
+                some = Factors(factors.values[part], factors.known)
+                yield from self._sliced(found.part(part), some, rows[found.rows[part]])
         yield from self._alone(rows[placement.alone])
 
-    def _sliced(self, part: Place, rows: Numbers) -> Iterator[Cutouts]:
+    def _sliced(self, part: Place, factors: Factors, rows: Numbers) -> Iterator[Cutouts]:
         try:
-            cutouts, alone = cut_slices(self.survey, self.card, part, rows)
-        except UnitError as error:
-            yield Cutouts.none(self.card, rows, str(error))
+            cutouts, alone = cut_slices(self.survey, self.card, part, factors, rows)
         except MosaicError:  # which the rows will then tell, or not meet
             yield from self._alone(rows)
         else:
@@ -137,6 +142,8 @@ class Cutter:
 
     def _alone(self, rows: Numbers) -> Iterator[Cutouts]:
         """Rows that are cut one by one."""
+        if not len(rows):
+            return
         with ThreadPoolExecutor(_READERS, "row-reader") as readers:
             for start in range(0, len(rows), BATCH):
                 some = rows[start : start + BATCH].tolist()

@@ -4,7 +4,7 @@ Most rows lie inside of a mosaic with the models' pixels, in every band, on one 
 The others are told apart here, to be cut alone, by the path of a single position.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,11 +72,9 @@ class Place:
         """First column and row of the cutouts in the first of the mosaics, by the rule of `grid_around`."""
         return np.ceil(np.round(self.pixels - SIZE / 2, 6)).astype(np.int64)
 
-    def split(self, length: int) -> Iterator["Place"]:
-        """The same in parts of some rows."""
-        for start in range(0, len(self.rows), length):
-            part = slice(start, start + length)
-            yield Place(self.rows[part], self.mosaics, self.shifts, self.pixels[part])
+    def part(self, rows: slice) -> "Place":
+        """The same for some of the rows."""
+        return Place(self.rows[rows], self.mosaics, self.shifts, self.pixels[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,9 @@
 """Cutouts that are slices of mosaics, hundreds at a time: read, checked, calibrated, and their flags."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Self
+
 import astropy.units as u
 import numpy as np
 from astropy.io.fits import Header
@@ -16,11 +20,54 @@ from service.bulk.placement import Place
 from service.bulk.windows import read_squares
 from service.surveys.survey import CUTOUT_SIZE, Survey
 
+_TOGETHER: Final = 64
+"""Rows of which S/N and flags are worked out together: what is needed for that fits into a processor's cache."""
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def cut_slices(survey: Survey, card: ModelCard, place: Place, rows: Numbers) -> tuple[Cutouts, Numbers]:
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What turns the numbers of mosaics into nJy per pixel.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (N, bands)
+        Factors for each row; 1 where there is no usable unit.
+    known : ndarray of bool, shape (bands,)
+        Whether there is one.
+    """
+
+    values: Floats
+    known: Bools
+
+    @classmethod
+    def of(cls, card: ModelCard, place: Place) -> Self:
+        """The factors for some rows.
+
+        Raises
+        ------
+        UnitError
+            If the model compares bands and one has no usable unit.
+        """
+        values, known = np.ones((len(place.pixels), len(card.bands))), np.zeros(len(card.bands), dtype=bool)
+        for band, mosaic in place.mosaics.items():
+            number = card.bands.index(band)
+            try:
+                factor, per_area = _factor(mosaic.geometry.unit)
+                values[:, number] = factor * place.areas if per_area else factor
+                known[number] = True
+            except UnitError as error:
+                if card.needs_flux_unit:
+                    message = f"model {card.name} compares bands, and each needs a flux unit. {band}: {error}"
+                    raise UnitError(message) from error
+        return cls(values, known)
+
+
+def cut_slices(
+    survey: Survey, card: ModelCard, place: Place, factors: Factors, rows: Numbers
+) -> tuple[Cutouts, Numbers]:
     """Cut some rows out of the mosaics in whose pixels they lie.
 
     Parameters
@@ -30,6 +77,8 @@ def cut_slices(survey: Survey, card: ModelCard, place: Place, rows: Numbers) -> 
         The model that the cutouts are for.
     place : Place
         Where they are.
+    factors : Factors
+        What turns the numbers of the mosaics into nJy.
     rows : ndarray of int, shape (N,)
         Their numbers in the catalogue.
 
@@ -44,21 +93,24 @@ def cut_slices(survey: Survey, card: ModelCard, place: Place, rows: Numbers) -> 
     ------
     MosaicError
         If a mosaic cannot be read.
-    UnitError
-        If the model compares bands and one has no usable unit.
     """
-    pixels, absent, alone = _read(survey, card, place)
-    nothing = absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)
-    factors, known = _factors(card, place)
-    pixels *= factors[:, None, None, :]
-    with np.errstate(over="ignore"):
-        single = pixels.astype(np.float32)
-    alone |= np.isinf(single).any(axis=(1, 2, 3))
-    outside = nothing & ~alone
-    good = ~alone & ~outside
-    snr, flags = _looked_at(pixels[good], known)
+    slices, absent, alone = _read(survey, card, place, factors)
+    outside = (absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)) & ~alone
+    good = np.flatnonzero(~alone & ~outside)
+    pixels = np.empty((len(good), SIZE, SIZE, len(card.bands)), dtype=np.float32)
+    snr = np.empty((len(good), len(card.bands)), dtype=np.float32)
+    flags: list[str] = []
+    for start in range(0, len(good), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        double = np.full((len(good[part]), *pixels.shape[1:]), np.nan)
+        for number, windows in slices.items():
+            double[..., number] = windows[good[part]] * factors.values[good[part], number, None, None]
+        double[np.broadcast_to(absent[good[part], None, None, :], double.shape)] = np.nan
+        pixels[part] = double
+        snr[part], codes = _looked_at(double, factors.known)
+        flags += codes
     refused = dict.fromkeys(rows[outside].tolist(), no_data(survey, card))
-    return Cutouts(rows[good], single[good], snr, flags, refused), rows[alone]
+    return Cutouts(rows[good], pixels, snr, flags, refused), rows[alone]
 
 
 def no_data(survey: Survey, card: ModelCard) -> str:
@@ -67,25 +119,27 @@ def no_data(survey: Survey, card: ModelCard) -> str:
     return f"survey {survey.name} does not have data here in {some} of {', '.join(card.bands)}."
 
 
-def _read(survey: Survey, card: ModelCard, place: Place) -> tuple[Floats, Bools, Bools]:
-    """Pixels in the numbers of the mosaics, NaN in absent bands; which are absent; which rows have to be cut alone."""
+def _read(
+    survey: Survey, card: ModelCard, place: Place, factors: Factors
+) -> tuple[dict[int, NDArray[np.floating]], Bools, Bools]:
+    """Slices by the number of the band; which bands are absent; which rows have to be cut alone."""
     count, bands = len(place.pixels), len(card.bands)
-    pixels = np.full((count, SIZE, SIZE, bands), np.nan)
+    slices: dict[int, NDArray[np.floating]] = {}
     absent, alone = np.ones((count, bands), dtype=bool), np.zeros(count, dtype=bool)
     for band, mosaic in place.mosaics.items():
         number = card.bands.index(band)
         asked, _ = mosaic.geometry.half_sides(CUTOUT_SIZE)
         corners = np.rint(place.pixels + place.shifts[band]).astype(np.int64) - asked
         squares, whole, empty = read_squares(mosaic, corners[:, 0], corners[:, 1], 2 * asked + 1)
-        inner = _inner(squares, place.starts + place.shifts[band] - corners)
-        constant = np.ptp(inner.reshape(count, -1), axis=1) == 0
+        slices[number] = _inner(squares, place.starts + place.shifts[band] - corners)
+        flat = slices[number].reshape(count, -1)
+        low, high = flat.min(axis=1), flat.max(axis=1)
+        brightest = np.maximum(-low, high).astype(np.float64) * factors.values[:, number]
         # Another mosaic may have the data that this one lacks.
         empty &= len(survey.mosaics[band]) == 1
-        alone |= ~empty & (~whole | constant)
-        inner[empty] = np.nan
-        pixels[..., number] = inner
+        alone |= ~empty & (~whole | (low == high) | ~(brightest < np.finfo(np.float32).max))
         absent[:, number] = empty
-    return pixels, absent, alone
+    return slices, absent, alone
 
 
 def _inner(squares: NDArray[np.floating], corners: Numbers) -> NDArray[np.floating]:
@@ -94,27 +148,11 @@ def _inner(squares: NDArray[np.floating], corners: Numbers) -> NDArray[np.floati
     return np.asarray(windows[np.arange(len(squares)), corners[:, 1], corners[:, 0]])
 
 
-def _factors(card: ModelCard, place: Place) -> tuple[Floats, Bools]:
-    """Factors to nJy per pixel, shape (N, bands), and in which bands they are known; 1 where they are not."""
-    factors, known = np.ones((len(place.pixels), len(card.bands))), np.zeros(len(card.bands), dtype=bool)
-    areas = place.areas
-    for band, mosaic in place.mosaics.items():
-        number = card.bands.index(band)
-        try:
-            factors[:, number] = _factor(mosaic.geometry.header, areas)
-            known[number] = True
-        except UnitError as error:
-            if card.needs_flux_unit:
-                raise UnitError(
-                    f"model {card.name} compares bands, and each needs a flux unit. {band}: {error}"
-                ) from error
-    return factors, known
-
-
-def _factor(header: Header, areas: Floats) -> Floats:
-    """Factor to nJy per pixel, for pixels of these areas in arcsec2: the same for all, or in proportion to the area."""
-    small, large = (calibration(header, area * u.arcsec**2).factor for area in (1.0, 2.0))
-    return small * areas if large == 2 * small else np.full_like(areas, small)
+@lru_cache
+def _factor(unit: tuple[tuple[str, object], ...]) -> tuple[float, bool]:
+    """Factor to nJy per pixel by the keywords of a unit, and whether it is one per arcsec2 of a pixel."""
+    small, large = (calibration(Header(unit), area * u.arcsec**2).factor for area in (1.0, 2.0))
+    return small, large == 2 * small
 
 
 def _looked_at(pixels: Floats, known: Bools) -> tuple[NDArray[np.float32], list[str]]:

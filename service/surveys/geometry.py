@@ -106,6 +106,11 @@ class Geometry:
             if card.keyword not in ("CRPIX1", "CRPIX2", *_UNIT_KEYWORDS)
         )
 
+    @property
+    def unit(self) -> tuple[tuple[str, object], ...]:
+        """The keywords that tell the unit of the pixels."""
+        return tuple((key, self.header[key]) for key in _UNIT_KEYWORDS if key in self.header)
+
     def half_sides(self, size: float) -> tuple[int, int]:
         """Pixels on each side of the middle of a square of `size` arcsec, and of what holds it however it is turned."""
         side = size / self.pixel_scale
