@@ -84,14 +84,14 @@ def running(embedded: Embedded, say: Callable[[str], None]) -> Iterator[Children
         "PYTHONUNBUFFERED": "1",
     }
     redden = (sys.executable, "-m", "service")
-    uvicorn = (sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app", "--no-access-log")
+    gateway = (sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app", "--no-access-log")
     # Whoever watches a job would keep the gateway from stopping.
-    uvicorn = (*uvicorn, "--timeout-graceful-shutdown", "1")
+    patience = ("--timeout-graceful-shutdown", "1")
     with Children(embedded.log_dir, environment) as children:
         children.start("redis", (redis_binary(), "-"), stdin=_redis_config(redis_port, password, redis_dir))
         children.start("model-server", (*redden, "model-server", "--address", model_server))
         children.start("worker", (*redden, "worker"))
-        children.start("gateway", (*uvicorn, "--host", embedded.host, "--port", str(embedded.port)))
+        children.start("gateway", (*gateway, *patience, "--host", embedded.host, "--port", str(embedded.port)))
         _wait_until_ready(embedded, children, say)
         yield children
 

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     """Queue and state of the jobs. It may hold a password and is never logged."""
 
     jobs_url: str = Field(default_factory=lambda: str(Path(get_app_dir("redden")) / "jobs"))
-    """Directory or fsspec URL, such as ``s3://bucket/jobs``, of catalogues and results; gateways and workers share it."""
+    """Directory or fsspec URL, such as ``s3://bucket/jobs``, of catalogues and results; gateways, workers share it."""
 
     job_lifetime: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     """Seconds after which an ended job, or an uploaded catalogue, is deleted."""
