@@ -53,7 +53,9 @@ def test_dependencies_exist_and_can_be_healthy(services: Services) -> None:
             assert dependency.get("required", True) is not bool(services[name].get("profiles"))
 
 
-def test_mounts_exist_and_only_the_queue_and_the_jobs_are_writable(root: Path, compose: dict[str, Any], services: Services) -> None:
+def test_mounts_exist_and_only_the_queue_and_the_jobs_are_writable(
+    root: Path, compose: dict[str, Any], services: Services
+) -> None:
     for name, service in services.items():
         for volume in service.get("volumes", ()):
             source, _, options = volume.partition(":")
