@@ -142,10 +142,16 @@ def _as_text(table: pa.Table) -> pa.Table:
         column = as_json(table[number]) if pa.types.is_list(field.type) else table[number]
         if pa.types.is_string(column.type):
             if not pc.all(pc.string_is_ascii(column)).as_py() and len(column):
-                texts = [text and text.encode("ascii", "backslashreplace").decode() for text in column.to_pylist()]
+                texts = [text and _ascii(text) for text in column.to_pylist()]
                 column = pa.chunked_array([pa.array(texts, pa.string())])
             table = table.set_column(number, field.with_type(pa.string()), column)
     return table
+
+
+def _ascii(text: str) -> str:
+    """A text in the characters that FITS has."""
+    escaped = text.encode("ascii", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in escaped)
 
 
 def _spool(schema: pa.Schema, parts: Iterable[pa.Table], spool: IO[bytes]) -> tuple[list[_FitsColumn], int]:
@@ -171,9 +177,9 @@ def _spool(schema: pa.Schema, parts: Iterable[pa.Table], spool: IO[bytes]) -> tu
 def _header(schema: pa.Schema, columns: list[_FitsColumn], rows: int) -> fits.Header:
     made = [
         fits.Column(
-            name=field.name,
+            name=_ascii(field.name),
             format=column.form,
-            unit=unit_in(field_text(field, "unit"), "fits"),
+            unit=_ascii(unit_in(field_text(field, "unit"), "fits") or ""),
             null=column.null,
             bzero=_OFFSETS.get(column.kind),
             dim=str(column.shape[::-1]) if len(column.shape) > 1 else None,
@@ -185,7 +191,8 @@ def _header(schema: pa.Schema, columns: list[_FitsColumn], rows: int) -> fits.He
     for number, field in enumerate(schema, start=1):
         meta = field_meta(field)
         known = {"TUCD": meta.get("ucd"), "TUTYP": meta.get("utype"), "TCOMM": field_text(field, "description")}
-        for key, value in (known | meta.get(FITS, {})).items():
+        others = meta.get(FITS)
+        for key, value in (known | (others if isinstance(others, dict) else {})).items():
             _add_card(header, f"{key}{number}", value)
     others = {key: value for key, value in table_meta(schema).items() if not _add_card(header, key, value)}
     described = prototype(plain_schema(with_meta(schema, others)))
@@ -199,10 +206,11 @@ def _add_card(header: fits.Header, key: str, value: Any) -> bool:
     """Write what a table says about itself as a keyword, if FITS can."""
     lines = value if isinstance(value, list) else [value]
     fits_text = all(not isinstance(line, str) or (line.isascii() and line.isprintable()) for line in lines)
-    if key in ("COMMENT", "HISTORY") and fits_text:
-        for line in lines:
-            header[key] = str(line)
-        return True
+    if key in ("COMMENT", "HISTORY"):
+        if fits_text := fits_text and all(isinstance(line, str) for line in lines):
+            for line in lines:
+                header[key] = line
+        return fits_text
     scalar = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     if not (scalar and fits_text and _KEYWORD.fullmatch(key)) or key in header or is_structure(key):
         return False

@@ -4,15 +4,18 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
+from xml.parsers import expat
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy.io.votable.tree import CooSys, Info, Param, Resource, VOTableFile
 
-from service.catalogues.schema import field_text, plain, plain_schema, prototype, table_meta, unit_in
+from service.catalogues.schema import field_text, make_field, plain, plain_schema, prototype, table_meta, unit_in
 
 _ROWS: Final = re.compile(rb"\s*<TR>.*</TR>\s*", re.DOTALL)
 _DATA: Final = re.compile(rb"\s*<DATA>.*</DATA>", re.DOTALL)
+_NO_XML: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff"
+"""Characters that XML does not have."""
 _WIDER: Final = {
     pa.int8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -57,9 +60,29 @@ def _wider(kind: pa.DataType) -> pa.DataType:
 
 def _document(schema: pa.Schema) -> bytes:
     """A VOTable with these columns and one row."""
+    try:
+        return _xml(schema)
+    except Exception:  # noqa: BLE001, metadata of another format may be what no VOTable can say, in many ways
+        return _xml(pa.schema([_bare(field) for field in schema]))
+
+
+def _bare(field: pa.Field) -> pa.Field:
+    """A column with its unit and description alone."""
+    unit, description = (_printable(field_text(field, key) or "") for key in ("unit", "description"))
+    return make_field(_printable(field.name), field.type, unit=unit, description=description)
+
+
+def _printable(text: str) -> str:
+    """A text without characters that XML does not have."""
+    return re.sub(f"[{_NO_XML}]", "?", text)
+
+
+def _xml(schema: pa.Schema) -> bytes:
     stream = io.BytesIO()
     _votable(schema).to_xml(stream, tabledata_format="tabledata")
-    return stream.getvalue()
+    document = stream.getvalue()
+    expat.ParserCreate().Parse(document, True)
+    return document
 
 
 def _votable(schema: pa.Schema) -> VOTableFile:
@@ -102,8 +125,7 @@ def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
         text = column
         for mark, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
             text = pc.replace_substring(text, mark, entity)
-        # Characters that XML does not have at all.
-        text = pc.replace_substring_regex(text, r"[\x00-\x08\x0b\x0c\x0e-\x1f\x{fffe}\x{ffff}]", "?")
+        text = pc.replace_substring_regex(text, f"[{_NO_XML}]", "?")
     elif pa.types.is_boolean(kind):
         text = pc.if_else(column, "T", "F")
     else:
