@@ -152,21 +152,31 @@ def fit_head(
     is_strange = np.concatenate([np.zeros(len(known)), np.ones(len(each) - len(known))])
     shares = [np.full(len(part), 0.5 / len(strange) / len(part)) for part in strange.values()]
     weight = np.concatenate([np.full(len(known), 0.5 / len(known)), *shares]) * len(each)
-    odd.compile(
+    # The models that are fitted are others with the same layers: what is saved must not know of a loss.
+    odd_fit, usual_fit = keras.Model(odd.input, odd.output), keras.Model(usual.input, usual.output)
+    odd_fit.compile(
         keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * (len(each) // BATCH + 1))),
         keras.losses.BinaryCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    odd.fit(each, is_strange, sample_weight=weight, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    odd_fit.fit(each, is_strange, sample_weight=weight, batch_size=BATCH, epochs=EPOCHS, verbose=0)
 
-    usual.compile(
+    usual_fit.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, EPOCHS * (len(calibration) // BATCH + 1))),
         exceeded_by_few,
         jit_compile=False,
     )
-    scores = odd.predict(calibration, batch_size=BATCH, verbose=0)
-    usual.fit(calibration, scores, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    scores = odd_fit.predict(calibration, batch_size=BATCH, verbose=0)
+    usual_fit.fit(calibration, scores, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    odd, usual = _without_losses(odd), _without_losses(usual)
     return keras.Model(odd.input, (odd.output - usual(odd.input))[:, 0], name=DOMAIN)
+
+
+def _without_losses(model: keras.Model) -> keras.Model:
+    """The same model as it was before it was compiled: a loss of our own could not be read from a file."""
+    bare = keras.models.clone_model(model)
+    bare.set_weights(model.get_weights())
+    return bare
 
 
 def exceeded_by_few(scores: keras.KerasTensor, level: keras.KerasTensor) -> keras.KerasTensor:

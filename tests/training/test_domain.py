@@ -55,21 +55,22 @@ def network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def scored(network: keras.Model) -> keras.Model:
-    outliers = {kind: shown(kind, 300, 10 + number) for number, kind in enumerate(KINDS)}
-    calibration = cutouts("blob", 1500, 2).shown_in_every_set(NAMES, np.random.default_rng(2))
-    return fit_domain(network, shown("blob", 1000, 1), outliers, calibration, seed=0)
+    outliers = {kind: shown(kind, 250, 10 + number) for number, kind in enumerate(KINDS)}
+    calibration = cutouts("blob", 1000, 2).shown_in_every_set(NAMES, np.random.default_rng(2))
+    return fit_domain(network, shown("blob", 800, 1), outliers, calibration, seed=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_strange_cutouts_score_higher_than_galaxies(scored: keras.Model, kind: str) -> None:
-    assert auroc(score(scored, shown("blob", 400, 3)), score(scored, shown(kind, 400, 4))) > 0.95
+    usual, strange = (cutouts(each, 300, 3).shown_in(NAMES, NAMES) for each in ("blob", kind))
+    assert auroc(score(scored, usual), score(scored, strange)) > 0.95
 
 
 def test_one_in_a_hundred_galaxies_is_above_zero_whatever_the_bands(scored: keras.Model) -> None:
-    held_out = cutouts("blob", 1500, 5)
+    held_out = cutouts("blob", 1200, 5)
     for bands in band_sets(NAMES).values():
         flagged = (score(scored, held_out.shown_in(NAMES, bands)) > 0).mean()
-        assert flagged == pytest.approx(FALSE_ALARMS, abs=0.015)
+        assert flagged == pytest.approx(FALSE_ALARMS, abs=0.02)  # 12 of 1,200, and few of them to fit to
 
 
 def test_the_answer_stays_as_it_was(network: keras.Model, scored: keras.Model) -> None:
@@ -128,8 +129,8 @@ def test_statistics_see_rings_and_empty_rows() -> None:
 
 
 def test_a_report_has_every_kind_with_and_without_its_fit(network: keras.Model, scored: keras.Model) -> None:
-    outliers = {kind: shown(kind, 200, 20 + number) for number, kind in enumerate(KINDS)}
-    unseen = heads_without(network, shown("blob", 800, 1), outliers, shown("blob", 1000, 2), seed=0)
+    outliers = {kind: shown(kind, 100, 20 + number) for number, kind in enumerate(KINDS)}
+    unseen = heads_without(network, shown("blob", 300, 1), outliers, shown("blob", 300, 2), seed=0)
     tests = {kind: cutouts(kind, 100, 30) for kind in (*KINDS, "blob")}
     report = domain_report(scored, NAMES, 0.0, cutouts("blob", 500, 31), tests, unseen)
     assert set(report.kinds) == {*KINDS, "blob"}
