@@ -160,12 +160,14 @@ def _batches(cutouts: Iterator[Cutouts], results: "_Results") -> Iterator[Cutout
     waiting: list[Cutouts] = []
     for some in cutouts:
         results.refuse(some.refused)
+        if not len(some.rows):
+            continue
         waiting.append(some)
-        while sum(len(each.rows) for each in waiting) >= BATCH:
-            joined = Cutouts.joined(waiting) if len(waiting) > 1 else waiting[0]
-            waiting = [joined.cut(BATCH, len(joined.rows))]
+        if sum(len(each.rows) for each in waiting) >= BATCH:
+            joined = Cutouts.joined(waiting) if len(waiting) > 1 else some
             yield joined.cut(0, BATCH)
-    if sum(len(each.rows) for each in waiting):
+            waiting = [joined.cut(BATCH, len(joined.rows))] if len(joined.rows) > BATCH else []
+    if waiting:
         yield Cutouts.joined(waiting)
 
 
@@ -184,8 +186,10 @@ def _inputs(
                 continue
             inputs = _tensors(cutouts, card, redshift)
         results.describe(cutouts)
-        filled = np.arange(BATCH).clip(max=len(cutouts.rows) - 1)
-        yield cutouts.rows, {name: values[filled] for name, values in inputs.items()}
+        if len(cutouts.rows) < BATCH:
+            filled = np.arange(BATCH).clip(max=len(cutouts.rows) - 1)
+            inputs = {name: values[filled] for name, values in inputs.items()}
+        yield cutouts.rows, inputs
 
 
 def _tensors(cutouts: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | None) -> Inputs:
