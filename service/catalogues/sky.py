@@ -262,8 +262,9 @@ def _check_frame(schema: pa.Schema, name: str) -> None:
     """Refuse positions that a VOTable says are in another frame."""
     meta = table_meta(schema)
     reference = meta.get("refs", {}).get(name) if isinstance(meta.get("refs"), dict) else None
-    systems = meta.get("coosys") if isinstance(meta.get("coosys"), list) else []
-    for system in (one for one in systems if isinstance(one, dict) and one.get("ID") == reference):
+    systems = meta.get("coosys")
+    listed = systems if isinstance(systems, list) else []
+    for system in (one for one in listed if isinstance(one, dict) and one.get("ID") == reference):
         frame = str(system.get("system", "ICRS"))
         if frame.lower() not in _FRAMES:
             raise CatalogueError(f"column {name!r} is in the frame {frame}. Convert the positions to ICRS.")

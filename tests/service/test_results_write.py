@@ -184,3 +184,25 @@ def test_numbers_of_every_kind_survive_every_format(tmp_path_factory, data, kind
     path = tmp_path_factory.mktemp("numbers") / "t"
     path.write_bytes(written(format, schema, [table]))
     assert [float(value) for value in read(path).table["x"].to_pylist()] == [float(value) for value in rows]
+
+
+WORDS = st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=80)
+METAS = st.dictionaries(
+    st.sampled_from(["ucd", "values", "links", "fits", "width", "infos", "params", "coosys", "refs", "HISTORY"]),
+    st.one_of(WORDS, st.just(1.5), st.lists(st.dictionaries(WORDS, WORDS, max_size=1), max_size=1)),
+    max_size=3,
+)
+
+
+@settings(max_examples=12)
+@given(WORDS, WORDS, METAS, METAS, st.sampled_from([*FORMATS]))
+def test_wild_metadata_never_stands_in_the_way(tmp_path_factory, name, text, of_column, of_table, format):
+    fields = [make_field("ra", pa.float64()), make_field("dec", pa.float64())]
+    fields.append(make_field(f"x{name}x", pa.string(), unit=text, description=text, meta=of_column))
+    schema = with_meta(pa.schema(fields), of_table)
+    path = tmp_path_factory.mktemp("metadata") / "t"
+    path.write_bytes(written(format, schema, [pa.table([[1.0], [2.0], ["a"]], schema=schema)]))
+    if format == "jsonl":
+        assert json.loads(path.read_bytes())[f"x{name}x"] == "a"
+    else:
+        assert read(path).ra.tolist() == [1]
