@@ -23,6 +23,9 @@ from training.networks.redden import FEATURES
 NAMES = tuple(BANDS)
 KINDS = ("noise", "tiny", "upside")
 
+# keras asks numpy for a view in an old way when it saves what a fit has updated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 def cutouts(kind: str, count: int, seed: int) -> Cutouts:
     """Round blobs of any colour; or none, or sharp ones, or holes, in the same noise."""
@@ -116,11 +119,11 @@ def test_evidence_ends_with_the_context(network: keras.Model) -> None:
 
 def test_statistics_see_rings_and_empty_rows() -> None:
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
-    image = np.where(np.hypot(x, y) < 2, 3.0, 1.0)[None, :, :, None].astype(np.float32)
+    image = np.where(np.hypot(x, y) < 2.2, 3.0, 1.0)[None, :, :, None].astype(np.float32)
     seen = np.asarray(statistics(1)(image))[0]
     rings = len(RINGS) - 1
-    np.testing.assert_allclose(seen[:rings], [3.0] + [1.0] * (rings - 1))
-    np.testing.assert_allclose(seen[rings : rings + 2], [1.0, 3.0])  # least and largest brightness
+    np.testing.assert_allclose(seen[:rings], [3.0] + [1.0] * (rings - 1), rtol=1e-5)
+    np.testing.assert_allclose(seen[rings : rings + 2], [1.0, 3.0], rtol=1e-5)  # least and largest brightness
     noisy = np.random.default_rng(0).normal(size=(1, SIZE, SIZE, 1)).astype(np.float32)
     spoilt = noisy.copy()
     spoilt[:, :4] = 0.0
