@@ -56,7 +56,7 @@ class JobOptions(BaseModel):
         Field(
             max_length=100,
             description="Name of the model; by default the service's default model. `GET /v1/models` lists them.",
-            examples=["gaussian-3band"],
+            examples=["redden"],
         ),
     ] = None
     version: Annotated[

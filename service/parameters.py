@@ -19,7 +19,7 @@ class ModelChoice(BaseModel):
         str | None,
         Field(
             description="Name of the model; by default the service's default model. `GET /v1/models` lists them.",
-            examples=["gaussian-3band"],
+            examples=["redden"],
         ),
     ] = None
     version: Annotated[

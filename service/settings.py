@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     survey_cache_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
     """Memory for blocks of remote mosaics, in bytes."""
 
-    default_model: str = "gaussian-3band"
+    default_model: str = "redden"
     """Model that answers when a request names none."""
 
     model_server: str = "127.0.0.1:8500"

@@ -47,7 +47,7 @@ async def models(measurement: MeasurementDependency) -> ModelList:
     responses=problem_responses(404, 422),
 )
 async def model(
-    name: Annotated[str, Path(description="Name of the model.", examples=["gaussian-3band"])],
+    name: Annotated[str, Path(description="Name of the model.", examples=["redden"])],
     measurement: MeasurementDependency,
     version: Annotated[int | None, Query(description="Version; by default the newest.", examples=[1])] = None,
 ) -> ServedModel:

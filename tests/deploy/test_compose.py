@@ -86,11 +86,11 @@ def test_only_the_gateway_can_be_reached_from_outside_and_only_from_this_machine
 
 @contextmanager
 def _model_server(status: int) -> Iterator[int]:
-    """Answer the metadata of `gaussian-3band` with a status, and anything else with 404, as TensorFlow Serving does."""
+    """Answer the metadata of `redden` with a status, and anything else with 404, as TensorFlow Serving does."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/v1/models/gaussian-3band/metadata" else 404)
+            self.send_response(status if self.path == "/v1/models/redden/metadata" else 404)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
