@@ -144,7 +144,8 @@ def fit_sizes(
     with user_errors():
         path = config_file("redden")
         assert path is not None
-        found = fit_all(Config.read(path).model_copy(update={"looks": looks}), data, out, print)
+        config = Config.read(path).model_copy(update={"looks": looks, "finish": -(-looks // 5)})
+        found = fit_all(config, data, out, print)
     for size in found:
         r2 = ", ".join(f"{bands} {by_quantity['a_v'].value:.3f}" for bands, by_quantity in size.r2.items())
         print(f"{size.name}: {size.parameters} parameters, R2 of A_V by bands {r2}")
