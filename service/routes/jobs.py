@@ -30,7 +30,10 @@ POLL_INTERVAL: Final = 0.5
 
 EXAMPLE_ID: Final = "01a204e3dc206ef4b9522a99695e"
 
-JobId = Annotated[str, Path(max_length=100, description="`id` of the job.", examples=[EXAMPLE_ID])]
+JobId = Annotated[
+    str,  # no more than a name: it becomes part of the names of keys
+    Path(max_length=100, pattern="^[0-9A-Za-z]+$", description="`id` of the job.", examples=[EXAMPLE_ID]),
+]
 CatalogueId = Annotated[str, Path(max_length=100, description="`id` of the catalogue.", examples=[EXAMPLE_ID])]
 IdempotencyKey = Annotated[
     str | None,
