@@ -26,6 +26,9 @@ from service.catalogues.votable import read_votable
 MAX_BYTES: Final = 16 * 2**30
 """Most bytes that a compressed file or an archive may unfold to."""
 
+MAX_TABLE: Final = 4 * 2**30
+"""Most bytes of a table when it is unzipped, which is read into memory; images stay in files."""
+
 _PIECE: Final = 2**20
 _HEAD: Final = 512
 _FOREIGN: Final = (b"\x89HDF", b"%PDF", b"{", b"BZh", b"<html", b"<!doctype", b"7z\xbc\xaf")
@@ -92,6 +95,11 @@ def _read(path: Path, label: str, max_bytes: int) -> Catalogue:
         return read_zip(path, path.parent, max_bytes)
     if start[257:262] == b"ustar":
         return read_tar(path, path.parent, max_bytes)
+    if (size := path.stat().st_size) > MAX_TABLE:
+        raise CatalogueError(
+            f"{label} is a table of {size >> 20} MiB; {MAX_TABLE >> 20} MiB are taken. "
+            "Send it in parts, or fewer columns."
+        )
     if start.startswith(b"PAR1"):
         return Catalogue(read_parquet(path))
     if re.match(rb"<(\?xml|!--|!DOCTYPE|([A-Za-z]+:)?VOTABLE)|<\x00|\xff\xfe<|\xfe\xff\x00<", text):

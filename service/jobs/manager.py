@@ -229,7 +229,10 @@ class JobManager:
         try:
             return self.jobs.job(first_job)
         except UnknownJobError:
-            raise IdempotencyError("a request with this Idempotency-Key is being worked on; try again.") from None
+            raise IdempotencyError(
+                "a request with this Idempotency-Key is being worked on: try again in a moment. "
+                "If its job was deleted, take another key."
+            ) from None
 
     def _add(self, job: str, file: CatalogueFile, digest: str, options: JobOptions, key: str | None) -> list[Part]:
         card = self.registry.card(options.model, options.version)

@@ -119,6 +119,6 @@ def _page(store: Store, job: str, parts: Mapping[int, Part], schema: pa.Schema, 
 
 
 def _pending(schema: pa.Schema, rows: int) -> pa.Table:
-    """Rows without results; the last column of results is the status."""
-    columns = [pa.repeat(PENDING, rows) if field.name == "status" else pa.nulls(rows, field.type) for field in schema]
-    return pa.table(columns, schema=schema)
+    """Rows without results; the last column of results is the status, by whatever name."""
+    columns = [pa.nulls(rows, field.type) for field in schema][:-1]
+    return pa.table([*columns, pa.repeat(PENDING, rows)], schema=schema)

@@ -18,10 +18,10 @@ from fsspec.implementations.local import LocalFileSystem
 
 from redden.errors import ReddenError
 
-_INCOMING: Final = "incoming"
+INCOMING: Final = "incoming"
 """Directory of folders that are not complete yet."""
 
-_ID: Final = re.compile(r"[0-9a-f]{28}")
+_ID: Final = re.compile(r"[0-9a-f]{28}(-.*)?")
 
 _COPIES: Final = 4
 """Folders of a remote store that a process keeps a copy of."""
@@ -47,7 +47,7 @@ def new_id() -> str:
 
 
 def made_before(names: Iterable[str], moment: float) -> set[str]:
-    """Those names of `new_id` that were made before a moment, in seconds since 1970; other names are left aside."""
+    """Those names that begin with a `new_id` of before a moment, in seconds since 1970; others are left aside."""
     ours = (name for name in names if _ID.fullmatch(name))
     return {name for name in ours if int(name[:12], 16) < moment * 1000}
 
@@ -94,7 +94,7 @@ class Store:
     @contextmanager
     def new(self, folder: str) -> Iterator[Path]:
         """A directory of this machine to fill; it becomes the folder, all at once if local, when the block ends."""
-        with tempfile.TemporaryDirectory(dir=self._incoming()) as name:
+        with tempfile.TemporaryDirectory(prefix=f"{new_id()}-", dir=self._incoming()) as name:
             filled = Path(name) / "folder"
             filled.mkdir()
             yield filled
@@ -108,7 +108,7 @@ class Store:
         """Directory of unfinished folders: beside the finished ones if these are local, so that they can be moved."""
         if not self.is_local:
             return None
-        incoming = Path(self.path(_INCOMING))
+        incoming = Path(self.path(INCOMING))
         incoming.mkdir(parents=True, exist_ok=True)
         return str(incoming)
 

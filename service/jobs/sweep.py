@@ -12,7 +12,7 @@ from service.jobs.celery_app import app
 from service.jobs.chunk import folder_of
 from service.jobs.queue import Queue
 from service.jobs.state import Jobs, UnknownJobError
-from service.jobs.store import Store, made_before
+from service.jobs.store import INCOMING, Store, made_before
 from service.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,15 @@ def put_back_lost(jobs: Jobs, queue: Queue) -> None:
 
 
 def tidy(jobs: Jobs, store: Store, lifetime: float) -> None:
-    """Delete expired jobs and catalogues, and folders that nobody knows and that are older than a job can be."""
+    """Delete expired jobs and catalogues, and old folders that nobody knows or that were never completed."""
     for job in jobs.expired():
         log.info("job %s has expired", job)
         with suppress(UnknownJobError):
             delete(jobs, store, job)
     old = time.time() - lifetime
-    for name in made_before(store.folders(CATALOGUES), old):
-        store.remove(f"{CATALOGUES}/{name}")
+    for folder in (CATALOGUES, INCOMING):
+        for name in made_before(store.folders(folder), old):
+            store.remove(f"{folder}/{name}")
     for name in jobs.unknown(made_before(store.folders("jobs"), old)):
         store.remove(folder_of(name))
 

@@ -1,6 +1,7 @@
 """Catalogues in the formats of the field: what comes in is what the reader gives, and what is wrong is said."""
 
 import gzip
+import sys
 from io import BytesIO
 
 import astropy.units as u
@@ -363,11 +364,13 @@ def test_entities_that_unfold_without_end_are_refused(tmp_path):
     assert "broken XML" in refusal(save(tmp_path / "t.vot", text))
 
 
-def test_a_gzipped_file_may_not_unfold_without_end(tmp_path):
+def test_a_gzipped_file_may_not_unfold_without_end(tmp_path, monkeypatch):
     path = save(tmp_path / "t.csv.gz", gzip.compress(b"ra,dec\n" + b"1,2\n" * 1_000_000))
     assert "unzips to more than 1 MiB" in refusal(path, max_bytes=2**20)
     assert len(read(path)) == 1_000_000
     assert "formats" in refusal(save(path, gzip.compress(gzip.compress(b"ra,dec\n1,2\n"))))
+    monkeypatch.setattr(sys.modules["service.catalogues.read"], "MAX_TABLE", 2**20)
+    assert "fewer columns" in refusal(save(path, gzip.compress(b"ra,dec\n" + b"1,2\n" * 1_000_000)))
 
 
 def test_a_parquet_file_may_not_unfold_without_end(tmp_path):

@@ -102,6 +102,24 @@ def test_results_of_a_job_that_runs_are_partial_and_can_be_paged(desk, submit, m
     assert answer.headers["x-total-count"] == "10"
 
 
+def test_rows_are_pending_also_beside_a_column_named_status(desk, submit, galaxies):
+    job = submit(galaxies.replace("name,", "status,", 1)).json()["id"]
+    desk.work(1)
+    found = table(desk, job)
+    assert found["status"][0].as_py() == "galaxy 0"
+    assert found["redden_status"].to_pylist().count("pending") == 6
+
+
+@pytest.mark.parametrize("part", ["todo", "parts", "pace"])
+def test_what_is_stored_beside_a_job_is_no_job(desk, submit, part):
+    job = submit().json()["id"]
+    for method, path in (("GET", ""), ("GET", "/results"), ("POST", "/abort"), ("DELETE", "")):
+        answer = desk.client.request(method, f"/v1/jobs/{job}:{part}{path}")
+        assert problem(answer)[:2] == (422, "parameter")
+    desk.work()
+    assert desk.client.get(f"/v1/jobs/{job}").json()["phase"] == "COMPLETED"
+
+
 @pytest.mark.parametrize("format", ["parquet", "csv", "ecsv", "votable", "fits", "jsonl"])
 def test_results_come_in_every_format(desk, submit, format):
     job = submit(format=format, label=None).json()["id"]

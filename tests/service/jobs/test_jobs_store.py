@@ -89,4 +89,5 @@ def test_names_tell_their_age():
     time.sleep(0.01)
     second = new_id()
     assert first < second
-    assert made_before([first, second, "lost+found", "incoming"], middle) == {first}
+    unfinished = f"{first}-h7x_"
+    assert made_before([first, unfinished, second, "lost+found", "incoming"], middle) == {first, unfinished}

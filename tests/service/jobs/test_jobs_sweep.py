@@ -46,12 +46,13 @@ def test_what_has_expired_is_deleted_and_nothing_else(desk, galaxies, redis):
     expired, going_on = submit(desk, galaxies), submit(desk, galaxies)
     catalogue = desk.client.post("/v1/catalogues", files={"catalogue": ("g.csv", galaxies)}).json()["id"]
     forgotten = "0" * 28
-    for name in (f"jobs/{forgotten}", "jobs/lost+found"):
+    for name in (f"jobs/{forgotten}", "jobs/lost+found", f"incoming/{forgotten}-left-by-a-killed-gateway"):
         with store.new(name) as folder:
             (folder / "file").touch()
     jobs.stop(expired, Phase.ABORTED)
     tidy(jobs, store, lifetime=3600)
     assert set(store.folders("jobs")) == {expired, going_on, "lost+found"}
+    assert store.folders("incoming") == []
     time.sleep(3.1)
     tidy(jobs, store, lifetime=3600)
     assert set(store.folders("jobs")) == {going_on, "lost+found"}
