@@ -5,12 +5,13 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from redden import requests
-from redden.connection import AsyncConnection, Connection, NoServiceError
+from redden.connection import AsyncConnection, Connection, NoServiceError, RefusedError
 from redden.errors import ReddenError
 from redden.jobs import Job, JobRow, Phase, ResultFormat
 
@@ -67,9 +68,9 @@ class ClientJob:
                         yield state
                 if self.state.phase.is_final:
                     return
-            except NoServiceError:
+            except (NoServiceError, RefusedError) as error:
                 gone = gone or time.monotonic()
-                if time.monotonic() - gone > PATIENCE:
+                if not _may_come_back(error) or time.monotonic() - gone > PATIENCE:
                     raise
             time.sleep(_PAUSE)
 
@@ -168,9 +169,9 @@ class AsyncClientJob:
                         yield state
                 if self.state.phase.is_final:
                     return
-            except NoServiceError:
+            except (NoServiceError, RefusedError) as error:
                 gone = gone or time.monotonic()
-                if time.monotonic() - gone > PATIENCE:
+                if not _may_come_back(error) or time.monotonic() - gone > PATIENCE:
                     raise
             await asyncio.sleep(_PAUSE)
 
@@ -217,6 +218,11 @@ class AsyncClientJob:
     async def delete(self) -> None:
         """See `ClientJob.delete`."""
         await self._connection.ask(requests.delete(self.id))
+
+
+def _may_come_back(error: NoServiceError | RefusedError) -> bool:
+    """Whether the service, or its queue, is only away for now."""
+    return not isinstance(error, RefusedError) or error.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _completed(job: Job) -> Job:

@@ -81,6 +81,10 @@ class Options(Choice, total=False):
     """Column of the redshift, for models that take one."""
     redshift_error: str | None
     """Column of the standard error of the redshift."""
+    unit: str | None
+    """Unit of the pixels of all images, in place of what their headers say."""
+    pixel_scale: float | None
+    """Side of a pixel in arcsec, for images whose headers do not tell."""
     columns: Sequence[str] | None
     """Columns of the catalogue that come back with the results; by default all of them."""
 

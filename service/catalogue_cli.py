@@ -1,18 +1,17 @@
 """``redden catalogue``: many galaxies at once, measured in the background."""
 
-from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from redden.client import DEFAULT_URL, Client, ClientJob, Options
 from redden.jobs import Job, Phase, ResultFormat
 from service.cli_options import JsonOption, ServerOption
+from service.tables import job_table, jobs_table
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -81,6 +80,12 @@ def submit(
     keep: Annotated[
         list[str] | None, typer.Option(help="A column to give back; again for more. By default all.")
     ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the pixels of all images, in place of what their headers say.")
+    ] = None,
+    pixel_scale: Annotated[
+        float | None, typer.Option(help="Side of a pixel in arcsec, for images whose headers do not tell it.")
+    ] = None,
     recentre: Annotated[
         Literal["peak", "centroid"] | None, typer.Option(help="Move each cutout onto its source.")
     ] = None,
@@ -112,6 +117,8 @@ def submit(
         dec=dec,
         redshift=redshift,
         redshift_error=redshift_error,
+        unit=unit,
+        pixel_scale=pixel_scale,
         columns=keep or None,
         recentre=recentre,
         recentre_radius=recentre_radius,
@@ -152,7 +159,7 @@ def list_(
     if as_json:
         typer.echo(page.model_dump_json(indent=2))
     else:
-        console.print(_jobs_table(page.jobs))
+        console.print(jobs_table(page.jobs))
 
 
 @commands.command()
@@ -260,7 +267,9 @@ def _wait(job: ClientJob) -> None:
             task = progress.add_task("", total=job.state.rows.total, rate="")
             for state in job.events():
                 rate = "" if state.rate is None else f"{state.rate:,.0f} rows/s"
-                progress.update(task, description=state.error or state.phase, completed=state.rows.done, rate=rate)
+                progress.update(
+                    task, description=escape(state.error or state.phase), completed=state.rows.done, rate=rate
+                )
         job.wait()
     except KeyboardInterrupt:
         notes.print(
@@ -274,40 +283,4 @@ def _show(job: Job, as_json: bool) -> None:
     if as_json:
         typer.echo(job.model_dump_json(indent=2))
     else:
-        console.print(_job_table(job))
-
-
-def _job_table(job: Job) -> RenderableType:
-    """A job in some lines, its identifier first."""
-    table = Table.grid(padding=(0, 2))
-    lines = {
-        "Job": job.id,
-        "Name": job.name,
-        "Phase": job.phase,
-        "Rows": f"{job.rows.done:,} of {job.rows.total:,} done, {job.rows.failed:,} of them cannot be measured",
-        "Rate": job.rate and f"{job.rate:,.0f} rows/s",
-        "Estimated end": _time(job.estimated_end),
-        "Note": job.error,
-        "Model": f"{job.provenance.model.name} version {job.provenance.model.version}",
-        "Survey": job.provenance.survey,
-        "Catalogue": job.provenance.catalogue,
-        "Expires": _time(job.expires),
-    }
-    for name, text in lines.items():
-        if text:
-            table.add_row(name, str(text))
-    return table
-
-
-def _jobs_table(jobs: Iterable[Job]) -> RenderableType:
-    table = Table("Job", "Name", "Phase", "Rows", "Model", "Survey", "Created")
-    for job in jobs:
-        rows = f"{job.rows.done:,} / {job.rows.total:,}"
-        model = f"{job.provenance.model.name} {job.provenance.model.version}"
-        texts = (job.id, job.name, job.phase, rows, model, job.provenance.survey, _time(job.created))
-        table.add_row(*(text or "" for text in texts))
-    return table
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
+        console.print(job_table(job))

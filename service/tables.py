@@ -1,10 +1,14 @@
-"""Answers as tables for the terminal."""
+"""Answers and jobs as tables for the terminal."""
+
+from collections.abc import Iterable
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from redden.answer import Answer, Interval, Quantity
+from redden.jobs import Job
 from redden.served import ModelList
 
 _NAMES = {"a_v": "A_V", "e_bv": "E(B-V)", "r_v": "R_V", "log_ssfr": "log sSFR"}
@@ -54,3 +58,40 @@ def models_table(served: ModelList) -> RenderableType:
 
 def _interval(interval: Interval | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} ... {interval[1]:.3f}"
+
+
+def job_table(job: Job) -> RenderableType:
+    """A job in some lines, its identifier first."""
+    table = Table.grid(padding=(0, 2))
+    lines = {
+        "Job": job.id,
+        "Name": job.name,
+        "Phase": job.phase,
+        "Rows": f"{job.rows.done:,} of {job.rows.total:,} done, {job.rows.failed:,} of them cannot be measured",
+        "Rate": job.rate and f"{job.rate:,.0f} rows/s",
+        "Estimated end": _time(job.estimated_end),
+        "Note": job.error,
+        "Model": f"{job.provenance.model.name} version {job.provenance.model.version}",
+        "Survey": job.provenance.survey,
+        "Catalogue": job.provenance.catalogue,
+        "Expires": _time(job.expires),
+    }
+    for name, text in lines.items():
+        if text:
+            table.add_row(name, Text(str(text)))
+    return table
+
+
+def jobs_table(jobs: Iterable[Job]) -> RenderableType:
+    """One line for each job."""
+    table = Table("Job", "Name", "Phase", "Rows", "Model", "Survey", "Created")
+    for job in jobs:
+        rows = f"{job.rows.done:,} / {job.rows.total:,}"
+        model = f"{job.provenance.model.name} {job.provenance.model.version}"
+        texts = (job.id, job.name, job.phase, rows, model, job.provenance.survey, _time(job.created))
+        table.add_row(*(Text(text or "") for text in texts))
+    return table
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import httpx
@@ -11,7 +12,8 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
-from redden.client import AsyncClient, Client, NoServiceError, RefusedError, StoppedError
+from redden import client_jobs
+from redden.client import AsyncClient, Client, ClientJob, NoServiceError, RefusedError, StoppedError
 from redden.jobs import Phase
 from service.catalogue_cli import commands
 from service.processes import free_port
@@ -106,6 +108,48 @@ def test_the_same_awaited(url, file, working, tmp_path):
     models, survey = asyncio.run(main())
     assert ("gaussian-3band" in models, survey) == (True, "demo")
     assert pq.read_table(tmp_path / "saved.parquet").column_names[:2] == ["name", "a_v"]
+
+
+class RestartingQueue(BaseHTTPRequestHandler):
+    """Says twice that its queue is away, and then how far the job is."""
+
+    asked = 0
+
+    def do_GET(self):
+        type(self).asked += 1
+        away = self.asked <= 2
+        self.send_response(503 if away else 200)
+        self.send_header("Content-Type", "application/problem+json" if away else "text/event-stream")
+        self.end_headers()
+        if not away:
+            self.wfile.write(f"event: end\ndata: {self.server.job}\n\n".encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_waiting_outlasts_a_queue_that_starts_anew(url, file, monkeypatch):
+    monkeypatch.setattr(client_jobs, "_PAUSE", 0.01)
+    with Client(url) as client:
+        done = client.submit(file, survey="demo").abort()
+    with HTTPServer(("127.0.0.1", 0), RestartingQueue) as server:
+        server.job = done.model_dump_json()
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            assert list(ClientJob(client._connection, done).events()) == [done]
+        server.shutdown()
+    assert RestartingQueue.asked == 3
+
+
+def test_what_is_said_of_images_and_names_with_brackets_pass_the_command_line(url, file):
+    said = ("--unit", "nJy", "--pixel-scale", "0.03", "--name", "[/deep] field")
+    told = run(url, "submit", file, "--survey", "demo", *said)
+    assert told.exit_code == 0, told.output
+    assert "[/deep] field" in told.output
+    assert "[/deep] field" in run(url, "list").output
+    with Client(url) as client:
+        (job,) = client.jobs().jobs
+    assert (job.options.unit, job.options.pixel_scale) == ("nJy", 0.03)
 
 
 def test_the_async_client_measures_single_galaxies(url, file, tmp_path, three_bands):
