@@ -28,7 +28,7 @@ def test_the_newest_version_answers_unless_one_is_named(directory):
     assert registry.card("paper-1band").version == 12
     assert registry.card("paper-1band", 1).version == 1
     assert registry.card().name == "gaussian-3band"
-    assert [card.name for card in registry.newest] == ["gaussian-3band", "paper-1band", "paper-3band"]
+    assert [card.name for card in registry.newest] == ["any-band", "gaussian-3band", "paper-1band", "paper-3band"]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_card_that_cannot_be_used_is_refused_alone_and_logged(directory, caplo
     assert reason in registry.refused["paper-1band/12"]
     assert "model paper-1band/12 is refused" in caplog.text
     assert registry.card("paper-1band").version == 1
-    assert len(registry.cards) == 3
+    assert len(registry.cards) == 4
 
 
 def test_a_model_that_is_not_there_is_told_what_is(directory, tmp_path):
     registry = Registry.read(directory, "gaussian-3band")
-    with pytest.raises(UnknownModelError, match="there are gaussian-3band, paper-1band, paper-3band"):
+    with pytest.raises(UnknownModelError, match="there are any-band, gaussian-3band, paper-1band, paper-3band"):
         registry.card("nosuch")
     with pytest.raises(UnknownModelError, match="no version 2; it has 12, 1"):
         registry.card("paper-1band", 2)
