@@ -25,10 +25,11 @@ from service.catalogues import Catalogue, read, results_schema
 from service.errors import IdempotencyError, UnknownCatalogueError, UnknownRowError
 from service.jobs.celery_app import make_celery
 from service.jobs.chunk import CATALOGUE, PARTS, folder_of
+from service.jobs.description import JobDescription
 from service.jobs.plan import write_plan
 from service.jobs.queue import Queue
 from service.jobs.results import ResultFile, result_file, row_values, write_schema
-from service.jobs.state import JobDescription, Jobs, Part, UnknownJobError
+from service.jobs.state import Jobs, Part, UnknownJobError
 from service.jobs.store import Store, new_id, storing
 from service.jobs.sweep import CATALOGUES, delete
 from service.registry import Registry

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
 from redis import Redis
 from redis.commands.core import Script
 
 from redden.errors import ReddenError
-from redden.jobs import Job, JobList, JobOptions, JobProvenance, Phase, Rows
+from redden.jobs import Job, JobList, Phase
+from service.jobs.description import JobDescription, job_of
 
 LEASE: Final = 10.0
 """Seconds after which a chunk counts as lost if its worker has not been heard of."""
@@ -26,17 +25,6 @@ class UnknownJobError(ReddenError):
 
 class JobPhaseError(ReddenError):
     """A job is not in a phase in which it can do what is asked."""
-
-
-class JobDescription(BaseModel):
-    """What is known of a job from the beginning."""
-
-    name: str | None
-    options: JobOptions
-    provenance: JobProvenance
-    created: datetime
-    rows: int
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +251,7 @@ class Jobs:
             *stored, (seconds, microseconds) = together.execute()
         now = seconds + microseconds / 1e6
         pairs = zip(ids, stored[::2], stored[1::2], strict=True)
-        return [_read(job, state, pace, now) for job, state, pace in pairs if state]
+        return [job_of(job, state, pace, now) for job, state, pace in pairs if state]
 
 
 def _of(job: str, part: str = "") -> str:
@@ -277,37 +265,3 @@ def _key(key: str) -> str:
 
 def _unknown(job: str) -> UnknownJobError:
     return UnknownJobError(f"there is no job {job!r}; it was deleted or has expired. GET /v1/jobs lists all.")
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromtimestamp(float(text), UTC) if text else None
-
-
-def _read(job: str, state: dict[str, str], pace: list[str], now: float) -> Job:
-    description = JobDescription.model_validate_json(state["about"])
-    phase = Phase(state["phase"])
-    done = int(state["done"])
-    rate = None if phase.is_final else _rate(pace)
-    return Job(
-        id=job,
-        name=description.name,
-        phase=phase,
-        created=description.created,
-        started=_time(state.get("started")),
-        ended=_time(state.get("ended")),
-        expires=_time(state.get("expires")),
-        rows=Rows(total=description.rows, done=done, failed=int(state["failed"])),
-        rate=rate,
-        estimated_end=_time(str(now + (description.rows - done) / rate)) if rate else None,
-        error=state.get("error") or None,
-        options=description.options,
-        provenance=description.provenance,
-    )
-
-
-def _rate(pace: list[str]) -> float | None:
-    """Rows per second of the last chunks, from times and counts, newest first."""
-    if len(pace) < 2:
-        return None
-    (last, done), (first, done_then) = (map(float, point.split()) for point in (pace[0], pace[-1]))
-    return (done - done_then) / (last - first) if last > first and done > done_then else None

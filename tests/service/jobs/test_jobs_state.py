@@ -8,7 +8,8 @@ import pytest
 from redden.answer import ModelReference
 from redden.jobs import JobOptions, JobProvenance, Phase
 from service.jobs import state
-from service.jobs.state import JobDescription, JobPhaseError, Part, UnknownJobError
+from service.jobs.description import JobDescription
+from service.jobs.state import JobPhaseError, Part, UnknownJobError
 
 
 def description(chunks, name=None):
