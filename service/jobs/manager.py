@@ -4,7 +4,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from kombu.exceptions import OperationalError
 from redis import Redis
+from redis.exceptions import RedisError
 
 from redden import __version__
 from redden.answer import ModelReference
@@ -257,6 +258,8 @@ class JobManager:
         try:
             self.jobs.add(job, description, key)
         except BaseException:
+            with suppress(UnknownJobError, RedisError):  # it may be there, and only Redis' answer was lost
+                self.jobs.delete(job)
             self.store.remove(folder_of(job))
             raise
         return [Part(chunk, 0) for chunk in range(chunks)]

@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from redis.exceptions import TimeoutError
 
 from redden.jobs import Job
 from service.jobs import manager, results, tasks
+from service.jobs.state import Jobs
 from service.jobs.store import Store
 from service.processes import free_port
 
@@ -279,6 +281,22 @@ def test_resends_at_the_same_time_make_one_job(desk, submit):
     assert {answer.status_code for answer in answers} <= {202, 409}
     assert len({answer.json()["id"] for answer in answers if answer.status_code == 202}) == 1
     assert len(desk.client.get("/v1/jobs").json()["jobs"]) == 1
+
+
+def test_a_job_is_not_left_behind_when_the_answer_of_the_queue_is_lost(desk, submit, monkeypatch):
+    add = Jobs.add
+
+    def unheard(jobs, *arguments):
+        add(jobs, *arguments)
+        raise TimeoutError("nothing was heard")
+
+    key = {"Idempotency-Key": "lost"}
+    with monkeypatch.context() as lossy:
+        lossy.setattr(Jobs, "add", unheard)
+        assert problem(submit(headers=key))[:2] == (503, "queue")
+    assert desk.client.get("/v1/jobs").json()["jobs"] == []
+    assert desk.tools.store.folders("jobs") == []
+    assert submit(headers=key).status_code == 202
 
 
 def test_a_key_is_free_again_when_its_request_was_refused(desk, submit):
