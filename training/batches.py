@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from redden.modelcard import Target
 from redden.photometric import photometric
-from training.observe import GROUP, ObservationPrior, surveys
+from training.observe import GROUP, SELECTED_IN, ObservationPrior, surveys
 from training.scene_set import SceneSet
 from training.symmetry import turn
 
@@ -17,7 +17,6 @@ Single = NDArray[np.float32]
 Batch = tuple[Single, Single, Single]
 """Pixels, context, and labels under the targets' transforms."""
 
-PAPER_BANDS: Final = ("F277W", "F356W", "F444W")
 BAND_SHARES: Final = {"all": 0.35, "paper": 0.2, "one": 0.1, "any": 0.35}
 """Shares of the galaxies that are seen in all bands, in the paper's three, in one of these, or in any bands."""
 
@@ -32,7 +31,7 @@ PHOTOMETRIC_ERROR: Final = (0.03, 0.8)
 def draw_bands(bands: tuple[str, ...], galaxies: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which bands galaxies are seen in, shape (galaxies, bands); at least one each."""
     kind = rng.choice(len(BAND_SHARES), size=galaxies, p=list(BAND_SHARES.values()))
-    paper = np.isin(bands, PAPER_BANDS)
+    paper = np.isin(bands, SELECTED_IN)
     one = np.arange(len(bands)) == rng.choice(np.flatnonzero(paper), size=(galaxies, 1))
     some = rng.random((galaxies, len(bands))) < rng.uniform(0.2, 0.9, size=(galaxies, 1))
     some[np.arange(galaxies), rng.integers(len(bands), size=galaxies)] = True

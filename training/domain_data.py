@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from redden.modelinput import Inputs
 from redden.photometric import photometric
 from redden.signature import CONTEXT, PIXELS
-from training.batches import PAPER_BANDS, draw_bands, draw_redshifts
-from training.observe import ObservationPrior, observe
+from training.batches import draw_bands, draw_redshifts
+from training.observe import SELECTED_IN, ObservationPrior, observe
 from training.outliers import KINDS
 from training.outliers.draw import draw
 from training.scene_set import SceneSet
@@ -88,7 +88,7 @@ def draw_outliers(
 
 def band_sets(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The band sets of the tables, by their number of bands."""
-    return {"1": PAPER_BANDS[:1], "3": PAPER_BANDS, str(len(bands)): bands}
+    return {"1": SELECTED_IN[:1], "3": SELECTED_IN, str(len(bands)): bands}
 
 
 def _joined(shown: list[Inputs]) -> Inputs:

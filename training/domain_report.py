@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from redden.modelinput import Inputs
 from redden.signature import CONTEXT, DOMAIN
-from training.batches import PAPER_BANDS
 from training.domain import BATCH, evidence, fit_head, look
 from training.domain_data import Cutouts, band_sets
+from training.observe import SELECTED_IN
 
 Scores = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def domain_report(
     for name, shown in band_sets(bands).items():
         usual = inliers.shown_in(bands, shown)
         scores, usual_evidence = score(network, usual), look(sees, usual)
-        false_alarms[name] = _false_alarms(scores > threshold, inliers.snr[:, bands.index(PAPER_BANDS[-1])])
+        false_alarms[name] = _false_alarms(scores > threshold, inliers.snr[:, bands.index(SELECTED_IN[-1])])
         for kind, cutouts in outliers.items():
             strange = cutouts.shown_in(bands, shown)
             strange_scores = score(network, strange)

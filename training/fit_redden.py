@@ -24,12 +24,10 @@ from redden.posterior import QUANTITIES
 from redden.signature import LOGITS, MEAN, SCALE_TRIL
 from training.batches import Looks, labels, looks
 from training.dataset import DatasetCard
+from training.fit import HISTORY_FILE, NETWORK_FILE
 from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
 from training.observe import ObservationPrior
 from training.scene_set import SceneSet, load_scenes
-
-NETWORK_FILE: Final = "network.keras"
-HISTORY_FILE: Final = "history.json"
 
 TARGETS: Final = (
     Target(name="a_v", transform="log"),

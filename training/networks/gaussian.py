@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from redden.grid import SIZE
 from redden.signature import MEAN, PIXELS, SCALE_TRIL
-from training.networks.network import Network, Part
+from training.networks.network import Network, Part, cholesky_places
 
 FILTERS = (32, 48, 64)
 DENSE = (64, 64)
@@ -63,13 +63,9 @@ def _scale_tril(x: keras.KerasTensor, spread: NDArray[np.float32]) -> keras.Kera
     width = len(spread)
     diagonal = layers.Rescaling(1.0, NARROWEST)(layers.Dense(width, activation="softplus")(x))
     below = layers.Dense(width * (width - 1) // 2, kernel_initializer="zeros")(x)
-    # A constant matrix puts the entries in their places and gives each row the unit of its target.
-    rows, columns = np.concatenate([np.diag_indices(width), np.tril_indices(width, -1)], axis=1)
-    places = np.zeros((len(rows), width, width), dtype=np.float32)
-    places[np.arange(len(rows)), rows, columns] = spread[rows]
     place = layers.Dense(width * width, use_bias=False, trainable=False)
     flat = place(layers.Concatenate()([diagonal, below]))
-    place.set_weights([places.reshape(len(rows), -1)])
+    place.set_weights([cholesky_places(spread)])
     return layers.Reshape((width, width), name=SCALE_TRIL)(flat)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,23 @@ class Network:
 
     serving: keras.Model
     parts: tuple[Part, ...]
+
+
+def cholesky_places(spread: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Matrix that puts the entries of a Cholesky factor in their places and gives each row the unit of its target.
+
+    Parameters
+    ----------
+    spread : ndarray, shape (targets,)
+        Unit of each target.
+
+    Returns
+    -------
+    ndarray of float32, shape (targets * (targets + 1) / 2, targets * targets)
+        Rows are the diagonal, then the entries below it as in ``numpy.tril_indices``.
+    """
+    width = len(spread)
+    rows, columns = np.concatenate([np.diag_indices(width), np.tril_indices(width, -1)], axis=1)
+    places = np.zeros((len(rows), width, width), dtype=np.float32)
+    places[np.arange(len(rows)), rows, columns] = spread[rows]
+    return places.reshape(len(rows), -1)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redden.grid import SIZE
 from redden.photometric import RADII, context_columns
 from redden.signature import CONTEXT, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from training.networks.network import cholesky_places
 
 FEATURES: Final = "features"
 """Name of the layer before the answer, which knows most of a galaxy."""
@@ -122,17 +123,8 @@ def _mixture(x: keras.KerasTensor, components: int, width: int, scales: Scales) 
     below = layers.Reshape((components, width * (width - 1) // 2))(below)
     place = layers.Dense(width * width, use_bias=False, trainable=False, name="places")
     flat = place(layers.Concatenate()([diagonal, below]))
-    place.set_weights([_places(scales.label_spread)])
+    place.set_weights([cholesky_places(scales.label_spread)])
     return {LOGITS: logits, MEAN: mean, SCALE_TRIL: layers.Reshape((components, width, width), name=SCALE_TRIL)(flat)}
-
-
-def _places(spread: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Matrix that puts the entries of a Cholesky factor in their places and gives each row the unit of its target."""
-    width = len(spread)
-    rows, columns = np.concatenate([np.diag_indices(width), np.tril_indices(width, -1)], axis=1)
-    places = np.zeros((len(rows), width, width), dtype=np.float32)
-    places[np.arange(len(rows)), rows, columns] = spread[rows]
-    return places.reshape(len(rows), -1)
 
 
 def negative_log_likelihood(
