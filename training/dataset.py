@@ -45,6 +45,13 @@ Part = Literal["train", "validation", "test"]
 FRACTIONS: Final[dict[Part, float]] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 """Share of the galaxies in each part of the split."""
 
+Split = Literal["galaxies", "galaxies-85-15", "images-leak"]
+"""How images are shared out: whole galaxies by `FRACTIONS`; whole galaxies as the paper's 85 % and 15 %; or image by
+image, 85 % and 15 %, which leaks: other images of the same galaxies are on both sides."""
+
+_FRACTIONS_85_15: Final[dict[Part, float]] = {"train": 0.7225, "validation": 0.1275, "test": 0.15}
+"""15 % of the 85 % validate."""
+
 Rows = Mapping[str, NDArray[Any]]
 Batch = tuple[int, int, Rows]
 """Number of galaxies simulated, number of images rejected, and the rows that were kept."""
@@ -113,7 +120,7 @@ class DatasetCard(BaseModel):
             raise DatasetError(f"{directory / CARD_FILE} cannot be used: {error}") from error
 
 
-def split(galaxy: ArrayLike, seed: int) -> NDArray[np.str_]:
+def split(galaxy: ArrayLike, seed: int, fractions: Mapping[Part, float] = FRACTIONS) -> NDArray[np.str_]:
     """Part of the split that each galaxy belongs to: ``train``, ``validation`` or ``test``.
 
     A pure function of seed and galaxy, so all images of a galaxy share a part, in every data set that has it.
@@ -124,6 +131,8 @@ def split(galaxy: ArrayLike, seed: int) -> NDArray[np.str_]:
         Galaxy numbers, not negative.
     seed : int
         Seed of the split.
+    fractions : mapping of str to float
+        Share of the galaxies in each part.
 
     Returns
     -------
@@ -132,9 +141,30 @@ def split(galaxy: ArrayLike, seed: int) -> NDArray[np.str_]:
     galaxy = np.asarray(galaxy, dtype=np.int64)
     # The i-th number of a seeded stream belongs to galaxy i, however many are asked for.
     position = np.random.default_rng(seed).random(galaxy.max(initial=-1) + 1)[galaxy]
-    edges = np.cumsum(list(FRACTIONS.values()))[:-1]
-    parts = np.array(list(FRACTIONS), dtype=np.str_)
+    edges = np.cumsum(list(fractions.values()))[:-1]
+    parts = np.array(list(fractions), dtype=np.str_)
     return np.asarray(parts[np.searchsorted(edges, position, side="right")])
+
+
+def split_images(galaxy: NDArray[np.int64], seed: int, how: Split) -> NDArray[np.str_]:
+    """Part of the split that each image belongs to.
+
+    Parameters
+    ----------
+    galaxy : ndarray of int64, shape (images,)
+        Galaxy that each image shows.
+    seed : int
+        Seed of the split.
+    how : Split
+        Only with ``images-leak`` does it depend on the order and number of the images.
+
+    Returns
+    -------
+    ndarray of str, shape (images,)
+    """
+    if how == "galaxies":
+        return split(galaxy, seed)
+    return split(np.arange(len(galaxy)) if how == "images-leak" else galaxy, seed, _FRACTIONS_85_15)
 
 
 def write(

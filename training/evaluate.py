@@ -60,7 +60,7 @@ def evaluate(directory: Path, data: Path) -> Evaluation:
     card, predict = open_model(directory)
     data_card, samples = load(data, card.bands, card.normalisation)
     seed = card.trained_on["split_seed"]
-    test = samples.part("test", seed)
+    test = samples.part("test", seed, card.trained_on.get("split", "galaxies"))
     answer = quantiles(card, predict({PIXELS: test.pixels}))
     return Evaluation(
         model=card.name,

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from redden.errors import ModelCardError
 from redden.modelcard import CARD_FILE, ModelCard, TargetName
 from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
-from training.augment import TurnedBatches
 from training.dataset import DatasetCard
 from training.networks import RECIPES, Network, Part, Recipe
 from training.samples import Samples, load
@@ -62,15 +61,10 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     """
     recipe = RECIPES[name]
     data_card, samples = load(data, recipe.bands, recipe.normalisation)
-    train, validation = samples.part("train", seed), samples.part("validation", seed)
-    keras.utils.clear_session()  # layer names, too, must not depend on what was built before
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    names = [target.name for target in recipe.targets]
-    network = recipe.build(recipe.bands, names, train.labels(recipe.targets))
-    trained_with = _trained_with(recipe, network, seed)
+    train, validation = (samples.part(part, seed, recipe.split) for part in ("train", "validation"))
     start = perf_counter()
-    history = {part.name: _fit_part(part, recipe, train, validation, seed) for part in network.parts}
+    network, history = fit_network(recipe, train, validation, seed=seed)
+    trained_with = _trained_with(recipe, network, seed)
     trained_with["epochs"] = {part: len(epochs["loss"]) for part, epochs in history.items()}
     trained_with["seconds"] = round(perf_counter() - start)
     card = ModelCard(
@@ -83,7 +77,7 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
         posterior=recipe.posterior,
         interval_scale={},
         levels={},
-        trained_on=_trained_on(data_card, samples, seed),
+        trained_on=_trained_on(recipe, data_card, samples, seed),
         trained_with=trained_with,
         figures_of_merit={},
         intended_use=INTENDED_USE,
@@ -98,8 +92,27 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     return card
 
 
+def fit_network(
+    recipe: Recipe, train: Samples, validation: Samples, *, seed: int
+) -> tuple[Network, dict[str, dict[str, list[float]]]]:
+    """Build a recipe's network and fit its parts, one after another.
+
+    Returns
+    -------
+    network : Network
+    history : dict of str to dict
+        Of each part by its name: losses after each epoch.
+    """
+    keras.utils.clear_session()  # layer names, too, must not depend on what was built before
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    names = [target.name for target in recipe.targets]
+    network = recipe.build(recipe.bands, names, train.labels(recipe.targets))
+    return network, {part.name: _fit_part(part, recipe, train, validation, seed) for part in network.parts}
+
+
 def _fit_part(part: Part, recipe: Recipe, train: Samples, validation: Samples, seed: int) -> dict[str, list[float]]:
-    batches = TurnedBatches(
+    batches = recipe.batches(
         train.pixels, train.labels(recipe.targets)[:, part.columns], batch_size=recipe.batch_size, seed=seed
     )
     stop = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
@@ -155,8 +168,8 @@ def best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float
     return round(float(candidates[int(np.argmin(miss))]), 3)
 
 
-def _trained_on(data_card: DatasetCard, samples: Samples, seed: int) -> dict[str, Any]:
-    train, validation = samples.part("train", seed), samples.part("validation", seed)
+def _trained_on(recipe: Recipe, data_card: DatasetCard, samples: Samples, seed: int) -> dict[str, Any]:
+    train, validation = (samples.part(part, seed, recipe.split) for part in ("train", "validation"))
     return {
         "data_set": data_card.name,
         "sha256": data_card.sha256,
@@ -164,6 +177,7 @@ def _trained_on(data_card: DatasetCard, samples: Samples, seed: int) -> dict[str
         "software": data_card.software,
         "settings": data_card.settings,
         "images_without_dust_left_out": data_card.images - len(samples),
+        "split": recipe.split,
         "split_seed": seed,
         "train": {"images": len(train), "galaxies": train.galaxies},
         "validation": {"images": len(validation), "galaxies": validation.galaxies},
@@ -178,7 +192,7 @@ def _trained_with(recipe: Recipe, network: Network, seed: int) -> dict[str, Any]
         "optimizer": {"name": optimizer.name, "learning_rate": float(optimizer.learning_rate)},
         "batch_size": recipe.batch_size,
         "early_stopping_patience": recipe.patience,
-        "augmentation": "flips and quarter turns",
+        "augmentation": recipe.augmentation,
         "seed": seed,
         "parameters": network.serving.count_params(),
         "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from redden.modelcard import Target
 from redden.normalise import normalisation
 from redden.posterior import QUANTITIES
-from training.dataset import DatasetCard, DatasetError, Part, read, split
+from training.dataset import DatasetCard, DatasetError, Part, Split, read, split_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,14 @@ class Samples:
         """Number of different galaxies."""
         return len(np.unique(self.galaxy))
 
-    def part(self, name: Part, seed: int) -> Self:
-        """The images of one part of the split by galaxy."""
-        mask = split(self.galaxy, seed) == name
-        truth = {quantity: values[mask] for quantity, values in self.truth.items()}
-        return type(self)(self.pixels[mask], truth, self.galaxy[mask])
+    def part(self, name: Part, seed: int, how: Split = "galaxies") -> Self:
+        """The images of one part of the split."""
+        return self.select(split_images(self.galaxy, seed, how) == name)
+
+    def select(self, images: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        """Some of the images, chosen by a mask or by their numbers."""
+        truth = {quantity: values[images] for quantity, values in self.truth.items()}
+        return type(self)(self.pixels[images], truth, self.galaxy[images])
 
     def labels(self, targets: Sequence[Target]) -> NDArray[np.float32]:
         """What a network is to answer, shape (images, targets): each quantity under its target's transform."""
@@ -55,11 +58,13 @@ class Samples:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def load(directory: Path, bands: Sequence[str], normalisation_name: str) -> tuple[DatasetCard, Samples]:
-    """Read the dusty galaxies of a data set for a network.
+def load(
+    directory: Path, bands: Sequence[str], normalisation_name: str, *, with_dust_free: bool = False
+) -> tuple[DatasetCard, Samples]:
+    """Read a data set for a network.
 
-    Images without dust (A_V or E(B-V) not positive) are left out: neither a percentage error nor a logarithm is
-    defined there.
+    Images without dust (A_V or E(B-V) not positive) are left out, unless they are asked for: neither a percentage
+    error nor a logarithm is defined there.
 
     Parameters
     ----------
@@ -69,6 +74,8 @@ def load(directory: Path, bands: Sequence[str], normalisation_name: str) -> tupl
         Bands in the order of the network's input.
     normalisation_name : str
         Name of a function in ``redden.normalise``.
+    with_dust_free : bool
+        Whether images without dust are read too; their R_V is NaN.
 
     Returns
     -------
@@ -88,6 +95,7 @@ def load(directory: Path, bands: Sequence[str], normalisation_name: str) -> tupl
     dusty = (rows["a_v"] > 0) & (rows["e_bv"] > 0)
     if not dusty.any():
         raise DatasetError(f"{directory} has no image of a galaxy with dust: simulate more galaxies.")
-    images = rows["images"][dusty][..., [card.bands.index(band) for band in bands]]
-    truth: dict[str, NDArray[np.float64]] = {name: rows[name][dusty].astype(np.float64) for name in QUANTITIES}
-    return card, Samples(normalisation(normalisation_name)(images), truth, rows["galaxy"][dusty])
+    chosen = np.ones_like(dusty) if with_dust_free else dusty
+    images = rows["images"][chosen][..., [card.bands.index(band) for band in bands]]
+    truth: dict[str, NDArray[np.float64]] = {name: rows[name][chosen].astype(np.float64) for name in QUANTITIES}
+    return card, Samples(normalisation(normalisation_name)(images), truth, rows["galaxy"][chosen])

@@ -117,6 +117,8 @@ class Observation(_Frozen):
     """Greatest offset in pixels, along x and y, of the reddest band's centroid from the cutout's centre."""
     min_snr: float = 5.0
     """Least signal-to-noise ratio in every band."""
+    keep_noise: bool = True
+    """Whether the noise stays in the images; without it, the very same images are chosen, by how they look with it."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -1,0 +1,130 @@
+"""The paper's augmentation: turned, mirrored, noisier and HOG copies of the images, more where labels are rare."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from redden.normalise import each_band
+from training.paper.balance import copies
+from training.paper.hog import hog_images
+from training.symmetry import turn
+
+Pixels = NDArray[np.float32]
+
+TURNS: Final = {"90 degrees": 6, "180 degrees": 3, "270 degrees": 5, "flip in x": 2, "flip in y": 1}
+"""The symmetries of `training.symmetry.turn` that the paper used."""
+
+NOISE: Final = len(TURNS) + 1
+"""Number of the copy with more noise; 0 is the image itself, 1 to 5 are its turns."""
+HOG: Final = NOISE + 1
+"""Number of the copy that shows its histogram of oriented gradients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What copies are made of training images.
+
+    Attributes
+    ----------
+    images : int
+        How many images there are with all copies; the paper had 25,208.
+    balanced : bool
+        Whether copies make the labels as even as they can; otherwise all images are shown as often.
+    hog : bool
+        Whether one of the copies is the histogram of oriented gradients.
+    noise : float
+        Standard deviation of the noise that is added, in units of the range of an image (0...1).
+    """
+
+    images: int = 25_208
+    balanced: bool = True
+    hog: bool = True
+    noise: float = 0.02
+
+    def plan(self, labels: NDArray[np.floating], rng: np.random.Generator) -> tuple[NDArray[np.int64], Pixels]:
+        """Which images are shown, and which copy of each.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (images,)
+
+        Returns
+        -------
+        rows : ndarray of int64, shape (copies,)
+            Numbers of the images, rising.
+        kinds : ndarray of int64, shape (copies,)
+            0 for the image itself, which is always shown, then without repetition what `TURNS`, `NOISE` and `HOG` say.
+        """
+        kinds = 1 + (HOG if self.hog else NOISE)
+        even = labels if self.balanced else np.zeros_like(labels)
+        shown = copies(even, self.images, most=kinds, rng=rng)
+        order = np.argsort(rng.random((len(labels), kinds - 1)), axis=1) + 1
+        order = np.concatenate([np.zeros((len(labels), 1), dtype=np.int64), order], axis=1)
+        chosen = np.arange(kinds) < shown[:, None]
+        return np.repeat(np.arange(len(labels)), shown), order[chosen]
+
+    def make(self, pixels: Pixels, kinds: NDArray[np.int64], rng: np.random.Generator) -> Pixels:
+        """Make copies of images.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, shape (copies, side, side, bands)
+            The images, each scaled to 0...1.
+        kinds : ndarray of int64, shape (copies,)
+            See `plan`.
+
+        Returns
+        -------
+        ndarray of float32, same shape
+            Each scaled to 0...1 again.
+        """
+        symmetry = np.array([0, *TURNS.values(), 0, 0])[kinds]
+        made = turn(pixels, symmetry)
+        noisy, drawn = kinds == NOISE, kinds == HOG
+        made[noisy] = each_band(made[noisy] + rng.normal(0, self.noise, made[noisy].shape).astype(np.float32))
+        made[drawn] = hog_images(made[drawn])
+        return made
+
+    def batches(self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, seed: int) -> "CopiedBatches":
+        """The augmented images in shuffled batches; of several labels, the first is made even."""
+        rng = np.random.default_rng(seed)
+        rows, kinds = self.plan(labels[:, 0], rng)
+        return CopiedBatches(self.make(pixels[rows], kinds, rng), labels[rows], batch_size=batch_size, rng=rng)
+
+
+class CopiedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
+    """Shuffled batches of the same images in every epoch.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (images, side, side, bands)
+    labels : ndarray of float32, shape (images, targets)
+    batch_size : int
+        Images per batch; the last one may be smaller.
+    rng : Generator
+        Of the order.
+    """
+
+    def __init__(
+        self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, rng: np.random.Generator
+    ) -> None:
+        super().__init__()
+        self._pixels = pixels
+        self._labels = labels
+        self._batch_size = batch_size
+        self._rng = rng
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._pixels) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._pixels[rows], self._labels[rows]
+
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next epoch."""
+        self._order = self._rng.permutation(len(self._pixels))
