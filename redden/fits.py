@@ -113,22 +113,14 @@ def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -
     BadPixelsError
         If pixels are complex or otherwise no numbers.
     """
-    budget = _Budget()
-    planes = [plane for upload in uploads for plane in _planes(upload, budget)]
-    if bands is None:
-        named = [(plane, _told_band(plane)) for plane in planes]
-    elif len(bands) == len(planes):
-        named = [(plane, known_band(band).name) for plane, band in zip(planes, bands, strict=True)]
-    else:
-        raise BandError(
-            f"{len(bands)} bands are stated ({', '.join(bands)}) for {len(planes)} images "
-            f"({', '.join(plane.source for plane in planes)}). State one band for each image, in this order."
-        )
-    measured = [Image(band, plane.data, plane.header, plane.source) for plane, band in named if band in BANDS]
+    if bands is not None:
+        bands = [known_band(band).name for band in bands]
+    images = read_any_band(uploads, bands)
+    measured = [image for image in images if image.band in BANDS]
     if not measured:
         raise BandError(
             f"none of the images is in a band that redden measures ({', '.join(BANDS)}); "
-            f"found: {', '.join(band for _, band in named)}."
+            f"found: {', '.join(image.band for image in images)}."
         )
     sources: dict[str, str] = {}
     for image in measured:
@@ -139,6 +131,31 @@ def read_images(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -
             )
         sources[image.band] = image.source
     return measured
+
+
+def read_any_band(uploads: Sequence[Upload], bands: Sequence[str] | None = None) -> list[Image]:
+    """All science images of the uploaded files, in order, also in bands that redden does not measure.
+
+    Parameters
+    ----------
+    uploads, bands
+        See `read_images`, also for the errors.
+
+    Returns
+    -------
+    list of Image
+        At least one.
+    """
+    budget = _Budget()
+    planes = [plane for upload in uploads for plane in _planes(upload, budget)]
+    if bands is None:
+        bands = [_told_band(plane) for plane in planes]
+    elif len(bands) != len(planes):
+        raise BandError(
+            f"{len(bands)} bands are stated ({', '.join(bands)}) for {len(planes)} images "
+            f"({', '.join(plane.source for plane in planes)}). State one band for each image, in this order."
+        )
+    return [Image(band, plane.data, plane.header, plane.source) for plane, band in zip(planes, bands, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from redden.errors import ReddenError
-from training import cli_compare
+from training import cli_compare, cli_import
 from training.user_errors import user_errors
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -206,3 +206,7 @@ def export(
 # --- calibrate, coverage, compare-rivals: how good a model is -------------------------------------------------------
 
 app.add_typer(cli_compare.app)
+
+# --- import-skirt, import-particles, measure-scenes: galaxies that others have simulated ------------------------------
+
+app.add_typer(cli_import.app)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from redden.posterior import QUANTITIES
 from training.dataset import DatasetCard, DatasetError, Part, read_shards, split
-from training.simulate.scenes import APERTURE, SOURCE
+from training.simulate.scenes import APERTURE, NOISELESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,22 @@ class SceneSet:
 
 
 def load_scenes(directory: Path) -> tuple[DatasetCard, SceneSet]:
-    """Read a data set that `training.simulate.scenes` wrote.
+    """Read a data set of noiseless scenes, simulated by `training.simulate.scenes` or imported.
+
+    Galaxies without dust, or with an E(B-V) below 0 as scattered light can make it, are left out: a posterior has the
+    logarithms of both as coordinates.
 
     Raises
     ------
     DatasetError
-        If it cannot be read, or its images have noise already.
+        If it cannot be read, its images have noise already, or it has no galaxy with dust.
     """
     card = DatasetCard.read(directory)
-    if card.source != SOURCE:
-        raise DatasetError(f"{directory} is not of noiseless scenes: `redden-train scenes` makes them.")
+    if not card.source.endswith(NOISELESS):
+        raise DatasetError(
+            f"{directory} is not of noiseless scenes: `redden-train scenes`, `import-skirt` and `import-particles` "
+            "make them."
+        )
     images = np.empty((card.images, 32, 32, len(card.bands)), dtype=np.float16)
     truth = {name: np.empty(card.images) for name in (*QUANTITIES, "z")}
     galaxy = np.empty(card.images, dtype=np.int64)
@@ -71,4 +77,8 @@ def load_scenes(directory: Path) -> tuple[DatasetCard, SceneSet]:
         for name, values in truth.items():
             values[start:stop] = shard[name]
         start = stop
-    return card, SceneSet(card.bands, images, truth, galaxy)
+    scenes = SceneSet(card.bands, images, truth, galaxy)
+    dusty = (truth["a_v"] > 0) & (truth["e_bv"] > 0)
+    if not dusty.any():
+        raise DatasetError(f"{directory} has no scene of a galaxy with dust: simulate or import some.")
+    return card, scenes if dusty.all() else scenes.rows(dusty)

@@ -24,7 +24,7 @@ from training.simulate.gas import GasCells, draw_gas, draw_log_metallicity
 from training.simulate.geometry import draw_structure, place_stars
 from training.simulate.instrument import draw_sky, image, noise
 from training.simulate.population import Galaxy, draw_galaxy
-from training.simulate.settings import Settings
+from training.simulate.settings import Settings, Spectra
 from training.simulate.spectra import band_table, behind_dust, label_table, metallicity, mixture
 
 Array = NDArray[np.float64]
@@ -125,11 +125,12 @@ def simulate_galaxy(settings: Settings, rng: np.random.Generator) -> Iterator[di
             flux, labels = attenuate(mock.light, dtm * view.tau_v)
             if flux.sum(axis=0).min() < least_flux:
                 continue
-            pixels = expose(settings, view, flux, rng) + noise(sky, len(bands), rng)
+            clean = expose(settings, view, flux, rng)
+            pixels = clean + noise(sky, len(bands), rng)
             snr = aperture_snr(pixels)
             if snr.min() >= settings.observation.min_snr:
                 yield {
-                    "images": pixels,
+                    "images": pixels if settings.observation.keep_noise else clean,
                     "orientation": orientation,
                     "dtm": dtm,
                     "z": mock.galaxy.z,
@@ -167,14 +168,40 @@ def shine(settings: Settings, galaxy: Galaxy, log_metallicity: float, rng: np.ra
     log_z = rng.normal(log_metallicity + enrichment, settings.gas.cell_scatter)
     # A stream of its own: how much lines scatter changes nothing else.
     boost = line_boost(settings.spectra.line_scatter, rng.spawn(1)[0])
-    tables = [
-        band_table(settings.observation.bands, galaxy.z, settings.spectra, boost),
-        label_table(settings.spectra),
-    ]
-    table = np.concatenate(tables, axis=1)
-    weights = mixture(np.log10(galaxy.age) + 6, metallicity(log_z)).astype(np.float32)
+    bands, age = settings.observation.bands, np.log10(galaxy.age) + 6
+    return starlight(bands, galaxy.z, settings.spectra, age, metallicity(log_z), galaxy.formed_mass, boost)
+
+
+def starlight(
+    bands: tuple[str, ...],
+    z: float,
+    light: Spectra,
+    log_age: Array,
+    log_z: Array,
+    formed_mass: float | Array,
+    boost: Array | None = None,
+) -> Array:
+    """Light of star particles behind every optical depth of ``TAU_NODES``, see `Mock.light`.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        NIRCam bands.
+    z : float
+        Redshift.
+    light : Spectra
+        Library of stars and extinction curve.
+    log_age, log_z : ndarray, shape (stars,)
+        log10 of years, and of the mass fraction of metals; clipped to the library's.
+    formed_mass : float or ndarray, shape (stars,)
+        Mass in Msun with which the particles formed.
+    boost : ndarray, shape (lines,), optional
+        Factor on each of ``LINES``.
+    """
+    table = np.concatenate([band_table(bands, z, light, boost), label_table(light)], axis=1)
+    weights = mixture(log_age, log_z).astype(np.float32)
     log_flux = (weights @ table.reshape(len(table), -1)).reshape(-1, *table.shape[1:])
-    return np.asarray(log_flux + np.float32(np.log(galaxy.formed_mass)))
+    return np.asarray(log_flux + np.log(formed_mass, dtype=np.float64).astype(np.float32).reshape(-1, 1, 1))
 
 
 def line_boost(scatter: float, rng: np.random.Generator) -> Array:

@@ -20,8 +20,10 @@ from training.simulate.instrument import AB_NANOJANSKY, NOISE_RADIUS
 from training.simulate.run import attenuate, draw_mock, expose, in_processes, look
 from training.simulate.settings import Scenes, Settings, Spectra, Variety
 
-SOURCE: Final = "redden forward model, noiseless scenes"
-"""Source of such a data set, in its card."""
+NOISELESS: Final = "noiseless scenes"
+"""How the source of such a data set ends, in its card, whoever simulated the galaxies."""
+SOURCE: Final = f"redden forward model, {NOISELESS}"
+"""That of the built-in forward model."""
 
 _offset: Final = (np.arange(SIZE) - (SIZE - 1) / 2) * PIXEL_SCALE
 APERTURE: Final = np.hypot(_offset[:, None], _offset) <= APERTURE_RADIUS
