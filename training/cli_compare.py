@@ -93,20 +93,23 @@ def compare_bagpipes(
     data: _Data,
     out: _Out,
     seed: _Seed = 4,
-    galaxies: Annotated[int, typer.Option(min=2, help="Test galaxies; each takes minutes.")] = 4,
+    galaxies: Annotated[int, typer.Option(min=2, help="Test galaxies; each takes some seconds.")] = 20,
     history: Annotated[
         Literal["lognormal", "delayed", "dblplaw", "constant"], typer.Option(help="Star-formation history.")
     ] = "lognormal",
 ) -> None:
-    """Compare models with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands."""
+    """Compare models with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands.
+
+    What Bagpipes answers is kept in OUT/rivals, galaxy by galaxy: a run that was stopped goes on where it was.
+    """
     from training.assess import assess_slow, markdown
     from training.rivals.bagpipes import Bagpipes
 
     with user_errors():
-        found = assess_slow(models, data, Bagpipes(history), seed=seed, galaxies=galaxies)
+        found = assess_slow(models, data, Bagpipes(history), out / "rivals", seed=seed, galaxies=galaxies)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "bagpipes.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (out / "bagpipes.md").write_text(markdown(found), encoding="utf-8")
+    (out / f"bagpipes-{history}.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (out / f"bagpipes-{history}.md").write_text(markdown(found), encoding="utf-8")
     print(markdown(found))
 
 
@@ -131,7 +134,7 @@ def draw_sizes(
 def fit_sizes(
     data: _Data,
     out: Annotated[Path, typer.Option(help="Directory for the networks, each a SavedModel NAME/1/, and sizes.json.")],
-    looks: Annotated[int, typer.Option(min=1, help="Observed galaxies that the fit sees.")] = 150_000,
+    looks: Annotated[int | None, typer.Option(min=1, help="Observed galaxies; by default as many as for one.")] = None,
 ) -> None:
     """Fit the redden network in six sizes to the same observations, to see what accuracy costs.
 
@@ -144,7 +147,9 @@ def fit_sizes(
     with user_errors():
         path = config_file("redden")
         assert path is not None
-        config = Config.read(path).model_copy(update={"looks": looks, "finish": -(-looks // 5)})
+        config = Config.read(path)
+        if looks is not None:
+            config = config.model_copy(update={"looks": looks})
         found = fit_all(config, data, out, print)
     for size in found:
         r2 = ", ".join(f"{bands} {by_quantity['a_v'].value:.3f}" for bands, by_quantity in size.r2.items())

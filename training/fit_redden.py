@@ -42,10 +42,6 @@ INTENDED_USE: Final = (
     "Heed the domain score. Not for galaxies without any dust: the model cannot answer A_V = 0."
 )
 
-_LONGEST_MEMORY: Final = 0.999
-"""Of the running mean of the weights, which is what is kept; shorter in a short fit."""
-_FINISHING_RATE: Final = 0.25
-"""Learning rate at the start of the last descent, over that of the fit."""
 _WARM_UP: Final = 0.02
 """Share of the steps in which the learning rate rises."""
 
@@ -65,8 +61,6 @@ class Config(BaseModel):
     """Of the split, the weights, the observations and the order."""
     looks: Annotated[int, Field(ge=1)]
     """Observations of galaxies that the fit sees."""
-    finish: Annotated[int, Field(ge=1)]
-    """Observations more that it sees in its last descent, at a small learning rate."""
     echo: Annotated[int, Field(ge=1)]
     """How often it sees each, turned and mirrored."""
     chunk: Annotated[int, Field(ge=1)]
@@ -93,18 +87,16 @@ class Config(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser, the last descent left out."""
-        return self.steps_of(self.looks)
-
-    def steps_of(self, looks: int) -> int:
-        """Steps in which so many observations are seen."""
-        return -(-looks // self.chunk) * self.echo * (self.chunk // self.batch)
+        """Steps of the optimiser."""
+        return -(-self.looks // self.chunk) * self.echo * (self.chunk // self.batch)
 
 
 class Fit:
     """One network and its optimiser."""
 
     def __init__(self, config: Config, shape: Shape, scales: Scales) -> None:
+        # The first weights of a shape do not depend on which other shapes are fitted beside it.
+        keras.utils.set_random_seed(config.seed)
         self.model = build(tuple(BANDS), shape, scales)
         schedule = keras.optimizers.schedules.CosineDecay(
             config.learning_rate / 20,
@@ -113,21 +105,9 @@ class Fit:
             warmup_target=config.learning_rate,
             warmup_steps=round(_WARM_UP * config.steps),
         )
-        self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
-        self.use(
-            keras.optimizers.AdamW(
-                schedule,
-                weight_decay=config.weight_decay,
-                clipnorm=1.0,
-                use_ema=True,
-                ema_momentum=min(_LONGEST_MEMORY, 1 - 5 / config.steps),
-            )
-        )
-
-    def use(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Go on with an optimiser."""
-        self.optimizer = optimizer
+        self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0)
         self.optimizer.build(self.model.trainable_variables)
+        self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
         self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)
 
     def _step(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
@@ -157,12 +137,10 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     Returns
     -------
     list of (Fit, dict)
-        In the order of `shapes`: the fitted network with averaged weights, and its history: ``looks``,
-        ``loss`` and ``val_loss``.
+        In the order of `shapes`: the fitted network, and its history: ``looks``, ``loss`` and ``val_loss``.
     """
     _, scenes = load_scenes(data)
     keras.utils.clear_session()
-    keras.utils.set_random_seed(config.seed)
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
     stream = _ahead(_looks(train, config, config.seed))
@@ -190,30 +168,7 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
                 recent = ", ".join(f"{history['val_loss'][-1]:.4f}" for history in histories)
                 say(f"{number + 1}/{chunks} after {perf_counter() - start:.0f} s: validation loss {recent}")
             progress.advance(bar)
-    for each, history in zip(fits, histories, strict=True):
-        each.optimizer.finalize_variable_values(each.model.trainable_variables)
-        say("finishing")
-        finish(each, config, _ahead(_looks(train, config, config.seed + 2)), held_out, history)
     return list(zip(fits, histories, strict=True))
-
-
-def finish(
-    fitted: Fit, config: Config, chunks: Iterator[Looks], held_out: Looks, history: dict[str, list[float]]
-) -> None:
-    """From averaged weights on to the end, at a small and falling learning rate.
-
-    Averaged weights alone are worse than the last ones were: batch normalisation has averages of its own, of other
-    weights. A short second descent from them is better than either.
-    """
-    steps = config.steps_of(config.finish)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate * _FINISHING_RATE, steps)
-    fitted.use(keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0))
-    rng = np.random.default_rng(config.seed + 2)
-    for _ in range(-(-config.finish // config.chunk)):
-        chunk = next(chunks)
-        losses = [fitted.step(*batch) for _ in range(config.echo) for batch in chunk.batches(config.batch, rng)]
-        history["loss"].append(float(np.mean([float(loss) for loss in losses])))
-    history["val_loss"].append(fitted.validate(held_out, config.batch))
 
 
 def fit_one(config: Config, data: Path, out: Path, say: Callable[[str], None]) -> ModelCard:

@@ -18,14 +18,14 @@ from training.scene_set import load_scenes
 SIZES_FILE: Final = "sizes.json"
 
 SHAPES: Final[Mapping[str, Shape]] = {
+    "XXS": Shape(filters=(8, 12, 16), context=24, dense=(24, 24), components=3),
     "XS": Shape(filters=(8, 16, 24), context=32, dense=(32, 32), components=4),
     "S": Shape(filters=(16, 32, 48), context=48, dense=(64, 64), components=6),
-    "M": Shape(filters=(24, 48, 64), context=64, dense=(96, 96), components=6),
-    "L": Shape(filters=(32, 64, 96), context=96, dense=(128, 128), components=6),
-    "XL": Shape(filters=(48, 96, 128), context=128, dense=(192, 192), components=8),
-    "XXL": Shape(filters=(64, 128, 192), context=192, dense=(256, 256), components=8),
+    "M": Shape(filters=(16, 32, 64), context=96, dense=(128, 128), components=6),
+    "L": Shape(filters=(24, 48, 64), context=96, dense=(128, 128), components=6),
+    "XL": Shape(filters=(32, 64, 96), context=96, dense=(128, 128), components=6),
 }
-"""Sizes by name; L is the shape of ``configs/redden.toml``."""
+"""Sizes by name; M is the shape of ``configs/redden.toml``."""
 
 
 class Size(BaseModel):

@@ -26,7 +26,7 @@ TINY = Shape(filters=(4, 6, 8), context=12, dense=(16, 16), components=2)
 def config() -> Config:
     path = config_file("redden")
     assert path is not None
-    small = {"looks": 4096, "finish": 1024, "echo": 8, "chunk": 1024, "batch": 64, "learning_rate": 1e-2, "shape": TINY}
+    small = {"looks": 4096, "echo": 8, "chunk": 1024, "batch": 64, "learning_rate": 1e-2, "shape": TINY}
     return Config.read(path).model_copy(update=small)
 
 
