@@ -19,6 +19,7 @@ from service.bulk.columns import OK
 from service.inference.client import ModelServer
 from service.jobs.plan import Chunk, read_chunk
 from service.jobs.store import Store
+from service.memory import keep_freed_memory
 from service.settings import Settings
 from service.surveys.registry import Surveys
 from service.surveys.survey import Survey
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="directory for the parts")
     parser.add_argument("--share", type=int, nargs=3, help="first, last and step of the chunks to measure")
     arguments = parser.parse_args()
+    keep_freed_memory()
     surveys = Surveys.read(Settings(surveys_dir=arguments.surveys))
     survey, card = surveys.get("bench"), ModelCard.read(arguments.model)
     store = Store.at(str(arguments.plan.parent))

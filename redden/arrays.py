@@ -20,11 +20,11 @@ def planes(images: NDArray[np.floating], dtype: type[Float]) -> NDArray[Float]:
     Returns
     -------
     ndarray of dtype, shape (..., bands, ny * nx)
-        A copy, contiguous.
+        Contiguous, and not to be written to: where the images lie like that in memory already, it is theirs.
     """
     moved = np.moveaxis(images, -1, -3)
     *others, ny, nx = moved.shape
-    return np.array(moved, dtype=dtype, order="C").reshape(*others, ny * nx)
+    return np.ascontiguousarray(moved, dtype=dtype).reshape(*others, ny * nx)
 
 
 def images(rows: NDArray[Float], side: int) -> NDArray[Float]:
@@ -37,8 +37,23 @@ def median(values: NDArray[Float]) -> NDArray[Float]:
 
     ``numpy.median`` looks for the two middle values at once, which takes five times as long as looking for one.
     """
+    values.partition(values.shape[-1] // 2, axis=-1)
+    return _middle(values)
+
+
+def median_size(values: NDArray[Float]) -> NDArray[Float]:
+    """Median of the absolute values along the last axis, of finite numbers, which are overwritten.
+
+    Numbers without a sign are in the order of their bits, and integers are compared faster.
+    """
+    np.abs(values, out=values)
+    values.view(f"i{values.itemsize}").partition(values.shape[-1] // 2, axis=-1)
+    return _middle(values)
+
+
+def _middle(values: NDArray[Float]) -> NDArray[Float]:
+    """Median of numbers that are partitioned at the middle."""
     half = values.shape[-1] // 2
-    values.partition(half, axis=-1)
     upper = values[..., half].copy()
     return upper if values.shape[-1] % 2 else np.asarray((values[..., :half].max(axis=-1) + upper) / 2)
 

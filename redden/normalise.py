@@ -40,9 +40,9 @@ def each_band(pixels: Pixels) -> Pixels:
     spread = rows.max(axis=-1, keepdims=True) - low
     if not np.all(spread > 0):
         raise BadPixelsError(_FLAT)
-    rows -= low
-    rows /= spread
-    return images(rows, pixels.shape[-2])
+    scaled = np.empty(pixels.shape, dtype=np.float32)
+    np.divide(rows - low, spread, out=np.moveaxis(scaled.reshape(*rows.shape[:-2], -1, rows.shape[-2]), -1, -2))
+    return scaled
 
 
 def joint(pixels: Pixels) -> Pixels:
@@ -66,8 +66,7 @@ def joint(pixels: Pixels) -> Pixels:
     BadPixelsError
         If all images of a galaxy are constant.
     """
-    rows = planes(pixels, np.float64)
-    rows -= sky_level(pixels)[..., None]
+    rows = planes(pixels, np.float64) - sky_level(pixels)[..., None]
     rms = np.sqrt(np.mean(np.square(rows), axis=(-2, -1), keepdims=True))
     if not np.all(rms > 0):
         raise BadPixelsError(_FLAT)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from redden.errors import BadPixelsError
 from redden.grid import PIXEL_SCALE, SIZE
-from redden.snr import APERTURE_RADIUS, aperture_noise, sky_level
+from redden.snr import APERTURE_RADIUS, Sky
 
 PHOTOMETRIC: Final = "photometric"
 """Name of this normalisation in a model card."""
@@ -67,7 +67,8 @@ def photometric(
     stack = np.asarray(pixels, dtype=np.float32)
     present = np.isfinite(stack[:, 0, 0, :])
     stack = np.where(present[:, None, None, :], stack, np.float32(0))
-    clean = stack - sky_level(stack)[:, None, None, :].astype(np.float32)
+    sky = Sky.of(stack)
+    clean = stack - sky.level[:, None, None, :].astype(np.float32)
     count = present.sum(axis=1)
     power = np.einsum("nyxb,nyxb->n", clean, clean, dtype=np.float64)
     if not (power > 0).all():
@@ -77,7 +78,7 @@ def photometric(
 
     # (radii, pixels) x (galaxies, pixels, bands)
     flux = np.matmul(_CIRCLES, clean.reshape(len(clean), SIZE * SIZE, -1))
-    noise = np.maximum(aperture_noise(stack, APERTURE_RADIUS) / scale[:, None], 1e-6)
+    noise = np.maximum(sky.noise(APERTURE_RADIUS) / scale[:, None], 1e-6)
     softening = 2 * noise[:, None, :] * (np.array(RADII)[None, :, None] / APERTURE_RADIUS) ** _NOISE_GROWTH
     magnitude = np.where(present[:, None, :], np.arcsinh(flux / softening) + np.log(softening / 2), 0.0)
     columns = [

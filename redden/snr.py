@@ -5,12 +5,12 @@ The noise comes from the image itself, since error maps of mosaics know nothing 
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redden.arrays import median, planes
+from redden.arrays import median, median_size, planes
 from redden.grid import PIXEL_SCALE, SIZE
 
 APERTURE_RADIUS: Final = 0.16
@@ -28,6 +28,9 @@ _PAIRS: Final = {
 }
 """Direct neighbours that are both in the outskirts: by the step between their numbers, the numbers of the first."""
 _MAD_TO_SIGMA: Final = 1.4826
+
+_TOGETHER: Final = 96
+"""Images that are looked at together: what is needed for that fits into a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,19 @@ class Sky:
 
     @classmethod
     def of(cls, images: NDArray[np.floating]) -> Self:
-        """The sky of images of shape (..., 32, 32, bands), finite and in any linear unit of flux."""
-        rows = planes(images, np.float64)
-        outskirts = np.take(rows, _OUTSKIRTS, axis=-1)
-        level = median(outskirts)
-        outskirts -= level[..., None]
-        sigma = _MAD_TO_SIGMA * median(np.abs(outskirts, out=outskirts))
-        return cls(level, sigma, _neighbour_correlation(rows, sigma))
+        """The sky of images of shape (..., 32, 32, bands), finite and in any linear unit of flux.
+
+        The arithmetic has the precision of the images; where a band is NaN, so is its sky.
+        """
+        rows = _planes(images)
+        flat = rows.reshape(-1, rows.shape[-1])
+        found = np.empty((3, len(flat)))
+        for start in range(0, len(flat), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            found[:, part] = _level_scatter_step(flat[part])
+        level, sigma, step = found.reshape(3, *rows.shape[:-1])
+        ratio = np.divide(step, sigma, out=np.full_like(step, np.sqrt(2)), where=sigma > 0)
+        return cls(level, sigma, np.clip(1 - ratio**2 / 2, 0.0, 0.95))
 
     def noise(self, radius: float) -> NDArray[np.float64]:
         """Standard deviation of the flux in an empty circle with this radius in arcsec, see `aperture_noise`."""
@@ -76,7 +85,7 @@ def sky_level(images: NDArray[np.floating]) -> NDArray[np.float64]:
     ndarray of float64, shape (..., bands)
         In the unit of the images.
     """
-    return median(np.take(planes(images, np.float64), _OUTSKIRTS, axis=-1))
+    return median(_planes(images).take(_OUTSKIRTS, axis=-1, mode="clip")).astype(np.float64)
 
 
 def aperture_snr(images: NDArray[np.floating], sky: Sky | None = None) -> NDArray[np.float64]:
@@ -96,7 +105,8 @@ def aperture_snr(images: NDArray[np.floating], sky: Sky | None = None) -> NDArra
     """
     sky = sky or Sky.of(images)
     inside = np.flatnonzero(_circle(APERTURE_RADIUS))
-    signal = np.take(planes(images, np.float64), inside, axis=-1).sum(axis=-1) - sky.level * inside.size
+    light = _planes(images).take(inside, axis=-1, mode="clip").sum(axis=-1, dtype=np.float64)
+    signal = light - sky.level * inside.size
     noise = sky.noise(APERTURE_RADIUS)
     return np.asarray(np.divide(signal, noise, out=np.zeros_like(signal), where=noise > 0))
 
@@ -128,17 +138,25 @@ def _circle(radius: float) -> NDArray[np.bool_]:
     return np.asarray(_radius * PIXEL_SCALE <= radius)
 
 
-def _neighbour_correlation(rows: NDArray[np.floating], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of direct neighbours in the outskirts, 0...0.95, from the scatter of their differences.
+def _planes(images: NDArray[np.floating]) -> NDArray[np.floating]:
+    """`planes` in the precision of the images."""
+    dtype: Any = np.float32 if images.dtype == np.float32 else np.float64
+    return planes(images, dtype)
 
-    var(a - b) = 2 sigma^2 (1 - rho); differences do not see the slow gradient of a galaxy's wings.
+
+def _level_scatter_step(rows: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
+    """Median, scatter, and scatter of the differences of direct neighbours, in the outskirts of images as rows.
+
+    var(a - b) = 2 sigma^2 (1 - rho), rho being the correlation; differences do not see the slow gradient of a galaxy's
+    wings.
     """
+    outskirts = rows.take(_OUTSKIRTS, axis=-1, mode="clip")  # which does not check the numbers, as they are ours
+    level = median(outskirts)
+    outskirts -= level[:, None]
     differences = np.concatenate(
-        [np.take(rows[..., gap:] - rows[..., :-gap], first, axis=-1) for gap, first in _PAIRS.items()], axis=-1
+        [(rows[:, gap:] - rows[:, :-gap]).take(first, axis=-1, mode="clip") for gap, first in _PAIRS.items()], axis=-1
     )
-    step = _MAD_TO_SIGMA * median(np.abs(differences, out=differences))
-    ratio = np.divide(step, sigma, out=np.full_like(step, np.sqrt(2)), where=sigma > 0)
-    return np.asarray(np.clip(1 - ratio**2 / 2, 0.0, 0.95))
+    return level, _MAD_TO_SIGMA * median_size(outskirts), _MAD_TO_SIGMA * median_size(differences)
 
 
 def correlated_pixels(rho: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Self
 
 import astropy.units as u
 import numpy as np
@@ -19,9 +19,6 @@ from service.bulk.cutouts import Cutouts, Numbers
 from service.bulk.placement import Place
 from service.bulk.windows import read_squares
 from service.surveys.survey import CUTOUT_SIZE, Survey
-
-_TOGETHER: Final = 64
-"""Rows of which S/N and flags are worked out together: what is needed for that fits into a processor's cache."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -94,23 +91,15 @@ def cut_slices(
     MosaicError
         If a mosaic cannot be read.
     """
-    slices, absent, alone = _read(survey, card, place, factors)
+    pixels, absent, alone = _read(survey, card, place, factors)
     outside = (absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)) & ~alone
-    good = np.flatnonzero(~alone & ~outside)
-    pixels = np.empty((len(good), SIZE, SIZE, len(card.bands)), dtype=np.float32)
-    snr = np.empty((len(good), len(card.bands)), dtype=np.float32)
-    flags: list[str] = []
-    for start in range(0, len(good), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        double = np.full((len(good[part]), *pixels.shape[1:]), np.nan)
-        for number, windows in slices.items():
-            double[..., number] = windows[good[part]] * factors.values[good[part], number, None, None]
-        double[np.broadcast_to(absent[good[part], None, None, :], double.shape)] = np.nan
-        pixels[part] = double
-        snr[part], codes = _looked_at(double, factors.known)
-        flags += codes
+    good = ~alone & ~outside
+    if not good.all():
+        pixels = pixels[good]
+    images = np.moveaxis(pixels, 1, -1)
+    snr, flags = _looked_at(images, factors.known)
     refused = dict.fromkeys(rows[outside].tolist(), no_data(survey, card))
-    return Cutouts(rows[good], pixels, snr, flags, refused), rows[alone]
+    return Cutouts(rows[good], images, snr, flags, refused), rows[alone]
 
 
 def no_data(survey: Survey, card: ModelCard) -> str:
@@ -119,27 +108,28 @@ def no_data(survey: Survey, card: ModelCard) -> str:
     return f"survey {survey.name} does not have data here in {some} of {', '.join(card.bands)}."
 
 
-def _read(
-    survey: Survey, card: ModelCard, place: Place, factors: Factors
-) -> tuple[dict[int, NDArray[np.floating]], Bools, Bools]:
-    """Slices by the number of the band; which bands are absent; which rows have to be cut alone."""
+def _read(survey: Survey, card: ModelCard, place: Place, factors: Factors) -> tuple[NDArray[np.float32], Bools, Bools]:
+    """Calibrated pixels, shape (N, bands, 32, 32); which bands are absent; which rows have to be cut alone."""
     count, bands = len(place.pixels), len(card.bands)
-    slices: dict[int, NDArray[np.floating]] = {}
+    pixels = np.empty((count, bands, SIZE, SIZE), dtype=np.float32)
     absent, alone = np.ones((count, bands), dtype=bool), np.zeros(count, dtype=bool)
     for band, mosaic in place.mosaics.items():
         number = card.bands.index(band)
+        factor = factors.values[:, number]
         asked, _ = mosaic.geometry.half_sides(CUTOUT_SIZE)
         corners = np.rint(place.pixels + place.shifts[band]).astype(np.int64) - asked
-        squares, whole, empty = read_squares(mosaic, corners[:, 0], corners[:, 1], 2 * asked + 1)
-        slices[number] = _inner(squares, place.starts + place.shifts[band] - corners)
-        flat = slices[number].reshape(count, -1)
-        low, high = flat.min(axis=1), flat.max(axis=1)
-        brightest = np.maximum(-low, high).astype(np.float64) * factors.values[:, number]
+        squares = read_squares(mosaic, corners[:, 0], corners[:, 1], 2 * asked + 1)
+        inner = _inner(squares.pixels, place.starts + place.shifts[band] - corners)
+        flat = inner.reshape(count, -1)
         # Another mosaic may have the data that this one lacks.
-        empty &= len(survey.mosaics[band]) == 1
-        alone |= ~empty & (~whole | (low == high) | ~(brightest < np.finfo(np.float32).max))
+        empty = squares.empty & (len(survey.mosaics[band]) == 1)
+        fits = squares.brightest * factor < np.finfo(np.float32).max
+        alone |= ~empty & ~(squares.whole & fits & (flat.min(axis=1) < flat.max(axis=1)))
         absent[:, number] = empty
-    return slices, absent, alone
+        with np.errstate(over="ignore"):  # of rows that are cut alone
+            np.multiply(inner, factor[:, None, None], out=pixels[:, number], casting="same_kind")
+    pixels[absent] = np.nan
+    return pixels, absent, alone
 
 
 def _inner(squares: NDArray[np.floating], corners: Numbers) -> NDArray[np.floating]:
@@ -155,7 +145,7 @@ def _factor(unit: tuple[tuple[str, object], ...]) -> tuple[float, bool]:
     return small, large == 2 * small
 
 
-def _looked_at(pixels: Floats, known: Bools) -> tuple[NDArray[np.float32], list[str]]:
+def _looked_at(pixels: NDArray[np.float32], known: Bools) -> tuple[NDArray[np.float32], list[str]]:
     """Signal-to-noise ratios, NaN in absent bands, and flags, as `redden.quality` gives them to a single cutout."""
     sky = Sky.of(pixels)
     snr = np.where(np.isnan(sky.level), np.nan, aperture_snr(pixels, sky))

@@ -29,6 +29,7 @@ from service.inference.protocol import (
 )
 from service.inference.servables import Model, Servable, ServingError, StartError, braced, load_models
 from service.inference.tensors import decode, encode
+from service.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ def make_server(services: ModelServices, address: str) -> grpc.Server:
 def serve(models_dir: Path, address: str) -> None:
     """Serve the models of ``models_dir/models.config`` until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    keep_freed_memory()
     server = make_server(ModelServices(load_models(models_dir / "models.config", models_dir)), address)
     server.start()
     log.info("listening on %s", address)

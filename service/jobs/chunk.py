@@ -21,6 +21,7 @@ from service.inference.client import ModelServer
 from service.jobs.plan import Chunk, read_chunk
 from service.jobs.state import LEASE, Jobs, Part
 from service.jobs.store import StorageError, Store, storing
+from service.memory import keep_freed_memory
 from service.registry import Registry
 from service.settings import Settings
 from service.surveys.registry import Surveys
@@ -57,6 +58,7 @@ class Tools:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The tools that the settings name."""
+        keep_freed_memory()
         redis = Redis.from_url(
             str(settings.redis_url), decode_responses=True, retry=Retry(ExponentialBackoff(1, 0.05), _REDIS_PATIENCE)
         )
