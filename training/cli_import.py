@@ -12,6 +12,10 @@ app = typer.Typer()
 
 _Out = Annotated[Path, typer.Argument(help="New directory for the data set of noiseless scenes.")]
 _Bands = Annotated[str | None, typer.Option(help="NIRCam bands, separated by commas.")]
+_Depth = Annotated[
+    tuple[float, float],
+    typer.Option(help="Range of depths to draw from: 5 sigma AB magnitude in circles of 0.1 arcsec radius."),
+]
 _Seed = Annotated[int, typer.Option(min=0, help="Equal options and seed give equal data.")]
 
 
@@ -106,3 +110,42 @@ def import_particles(
         f"{card.images_rejected} have formed no star in the last 100 Myr."
     )
     print(f"Next: redden-train measure-scenes models/redden/1 --data {out}")
+
+
+@app.command()
+def observe_scenes(
+    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Data set of noiseless scenes.")],
+    out: Annotated[Path, typer.Argument(help="New directory for the data set of observed images.")],
+    depth: _Depth = (28.6, 28.6),
+    min_snr: Annotated[float, typer.Option(min=0, help="Least signal-to-noise ratio in every band.")] = 5.0,
+    seed: _Seed = 0,
+) -> None:
+    """Observe each scene once: images with noise, for the models of fixed bands (fit, evaluate)."""
+    from training.imports.observed import observe_scenes as observe
+    from training.observe import ObservationPrior
+
+    with user_errors():
+        card = observe(data, out, prior=ObservationPrior(depth=depth), min_snr=min_snr, seed=seed)
+    print(f"{card.images} images of {card.galaxies_kept} galaxies in {out}; {card.images_rejected} were too faint.")
+    print(f"Next: redden-train fit paper-3band --data {out} --out runs/paper-3band")
+
+
+@app.command()
+def measure_scenes(
+    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run, or model NAME/VERSION/.")],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of noiseless scenes.")],
+    depth: _Depth = (28.6, 29.8),
+    looks: Annotated[int, typer.Option(min=1, help="How often each scene is observed.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the observations.")] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="Table of all answers to write, such as answers.ecsv; an old one is replaced.")
+    ] = None,
+) -> None:
+    """Observe all scenes of an imported data set, measure them with a model, and print the errors."""
+    from training.imports.measured import measure_scenes as measure
+
+    with user_errors():
+        measured, answers = measure(model, data, depth=depth, looks=looks, seed=seed)
+    print(measured.markdown())
+    if out is not None:
+        answers.write(out, overwrite=True)
