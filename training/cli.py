@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from redden.errors import ReddenError
-from training import cli_compare, cli_import
+from training import cli_compare, cli_import, cli_paper
 from training.user_errors import user_errors
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -210,3 +210,7 @@ app.add_typer(cli_compare.app)
 # --- import-skirt, import-particles, measure-scenes: galaxies that others have simulated ------------------------------
 
 app.add_typer(cli_import.app)
+
+# --- tune, experiments: what the paper did ----------------------------------------------------------------------------
+
+app.add_typer(cli_paper.app)

@@ -4,14 +4,19 @@ The paper names HOG among its augmentations and says no more. A network that tak
 too: each cell of pixels becomes a star of strokes, along the edges in it and as bright as they are strong.
 """
 
+from functools import cache
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+from skimage.draw import line
 from skimage.feature import hog
 
+from redden.grid import SIZE
 from redden.normalise import each_band
 
-ORIENTATIONS = 9
-CELL = 4
+ORIENTATIONS: Final = 9
+CELL: Final = 4
 """Side of a cell in pixels; with the usual 8 a galaxy of this size would fill four cells."""
 
 
@@ -20,7 +25,7 @@ def hog_images(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (images, side, side, bands)
+    pixels : ndarray of float32, shape (images, 32, 32, bands)
         Every band is transformed by itself.
 
     Returns
@@ -28,15 +33,30 @@ def hog_images(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     ndarray of float32, same shape
         Each image scaled to 0...1, as the network's input is.
     """
-    drawn = np.empty_like(pixels)
-    for image, target in zip(pixels, drawn, strict=True):
-        for band in range(pixels.shape[-1]):
-            _, target[..., band] = hog(
-                image[..., band],
-                orientations=ORIENTATIONS,
-                pixels_per_cell=(CELL, CELL),
-                cells_per_block=(1, 1),
-                visualize=True,
-                feature_vector=False,
-            )
-    return each_band(drawn)
+    flat = pixels.transpose(0, 3, 1, 2).reshape(-1, SIZE, SIZE)
+    # One block of all cells, so that only a common factor is normalised away. hog's own drawing takes ten times as long.
+    cells = [
+        hog(
+            image,
+            orientations=ORIENTATIONS,
+            pixels_per_cell=(CELL, CELL),
+            cells_per_block=(SIZE // CELL, SIZE // CELL),
+            block_norm="L2",
+            feature_vector=False,
+        )[0, 0]
+        for image in flat
+    ]
+    drawn = np.einsum("nrco,ouv->nrucv", cells, _strokes()).astype(np.float32)
+    return each_band(drawn.reshape(len(pixels), -1, SIZE, SIZE).transpose(0, 2, 3, 1))
+
+
+@cache
+def _strokes() -> NDArray[np.float64]:
+    """A cell with a stroke across its centre, for each orientation: shape (orientations, side, side)."""
+    strokes = np.zeros((ORIENTATIONS, CELL, CELL))
+    middle, radius = CELL // 2, CELL // 2 - 1
+    for stroke, angle in zip(strokes, np.pi * (np.arange(ORIENTATIONS) + 0.5) / ORIENTATIONS, strict=True):
+        down, right = radius * np.cos(angle), radius * np.sin(angle)
+        ends = [int(middle - down), int(middle + right), int(middle + down), int(middle - right)]
+        stroke[line(*ends)] = 1
+    return strokes
