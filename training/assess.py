@@ -24,6 +24,8 @@ ACCURACY_FILE: Final = "accuracy.json"
 
 DEPTHS: Final = (28.6, 29.8)
 """5 sigma AB magnitudes in circles of 0.1 arcsec radius: CEERS, and three times deeper."""
+SLOW_TEST_SCENES: Final = 2000
+"""Test scenes among which a few galaxies for a slow method are looked for."""
 
 
 def assess(
@@ -92,29 +94,53 @@ def assess(
 
 
 def assess_slow(
-    models: Sequence[Path], data: Path, slow: Method, *, seed: int, galaxies: int, depth: float = DEPTHS[0]
+    models: Sequence[Path],
+    data: Path,
+    slow: Method,
+    memory: Path,
+    *,
+    seed: int,
+    galaxies: int,
+    depth: float = DEPTHS[0],
 ) -> Assessment:
-    """Compare models with a method that takes minutes per galaxy, and with those that need no fit, on few galaxies.
+    """Compare models with a method that takes seconds or minutes per galaxy, and with those that need no fit.
 
     Parameters, errors
-        As for `assess`. Of the test galaxies the first that are detected are taken, one image of each, and only the
-        band sets that `slow` takes.
+        As for `assess`. Of the test galaxies the first that are detected are taken, one image of each, in three and in
+        seven bands. What `slow` answers is kept in `memory`, galaxy by galaxy: a run that was stopped goes on there.
     """
     networks = [Network(directory) for directory in models]
     card, scenes = load_scenes(data)
-    inside = scenes.part("test", networks[0].card.trained_on["split_seed"])
-    mocks = Mocks.observe(inside, ObservationPrior(depth=(depth, depth)), seed=seed, most=2000)
+    split_seed = networks[0].card.trained_on["split_seed"]
+    mocks = Mocks.observe(
+        scenes.part("test", split_seed), ObservationPrior(depth=(depth, depth)), seed=seed, most=SLOW_TEST_SCENES
+    )
     _, first = np.unique(mocks.galaxy, return_index=True)
     few = mocks.rows(first[:galaxies])
+    asked = memory / f"{card.sha256[:12]}-{split_seed}-{seed}" / f"{depth:g}"
     rows: list[Row] = []
-    for band_set in BAND_SETS:
+    for band_set in (one for one in BAND_SETS if len(one.bands) >= 3):
+        seen = few.seen_in(band_set)
+        quick: list[Method] = [*networks, SedGrid(), Meurer()]
+        answers = [ask(method, seen) for method in quick if method.takes(band_set)]
         if slow.takes(band_set):
-            seen = few.seen_in(band_set)
-            quick: list[Method] = [*networks, SedGrid(), Meurer()]
-            answers = [ask(method, seen) for method in quick if method.takes(band_set)]
-            answers.append(ask(slow, seen, warm_up=0))
-            rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
+            answers.append(_one_by_one(slow, seen, asked / band_set.name))
+        rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
     return _assessment(networks[0], card, seed, 0, rows)
+
+
+def _one_by_one(method: Method, seen: Mocks, place: Path) -> Answered:
+    """The answers of a method, each kept in a file."""
+    found = [
+        remembered(
+            place / f"{method.name}-{galaxy}.npz",
+            method.name,
+            partial(ask, method, seen.rows(slice(row, row + 1)), warm_up=0),
+        )
+        for row, galaxy in enumerate(seen.galaxy)
+    ]
+    quantiles = {name: np.concatenate([one.quantiles[name] for one in found]) for name in QUANTITIES}
+    return Answered(method.name, float(np.mean([one.milliseconds for one in found])), quantiles)
 
 
 def _rivals(

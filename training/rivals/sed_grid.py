@@ -150,9 +150,9 @@ def _models(z: float) -> NDArray[np.float32]:
     stars, grid = load_stars(), _galaxies()
     line = np.array(list(LINES))
     bright = (stars.wavelength > LYMAN_ALPHA) & (stars.wavelength < 2.0e4)
-    continuum = np.stack([_sensitivity(band, stars.wavelength[bright] * (1 + z)) for band in ALL_BANDS])
+    continuum = np.stack([sensitivity(band, stars.wavelength[bright] * (1 + z)) for band in ALL_BANDS])
     continuum *= np.gradient(stars.wavelength[bright])
-    at_lines = np.stack([_sensitivity(band, line * (1 + z)) for band in ALL_BANDS])
+    at_lines = np.stack([sensitivity(band, line * (1 + z)) for band in ALL_BANDS])
     flux = np.einsum("gw,wa,bw->gab", grid.continuum[:, bright], _dimming(stars.wavelength[bright]), continuum,
                      optimize=True)  # fmt: skip
     flux += np.einsum("gw,wa,bw->gab", grid.lines, _dimming(line), at_lines, optimize=True)
@@ -165,7 +165,7 @@ def _dimming(wavelength: Array) -> Array:
     return np.asarray(10 ** (-0.4 * attenuation(within[:, None], A_V, "Calzetti")))
 
 
-def _sensitivity(band: str, wavelength: Array) -> Array:
+def sensitivity(band: str, wavelength: Array) -> Array:
     """Weight of each erg/s/cm2 at an observed wavelength in the mean f_nu of a band, in a unit common to all."""
     measured = Filter(f"jwst_{band.lower()}")
     norm = np.trapezoid(measured.transmission / measured.wavelength, measured.wavelength)
