@@ -34,6 +34,9 @@ def simulate(
         tuple[float, float],
         typer.Option(help="Range of depths to draw from: 5 sigma AB magnitude in circles of 0.1 arcsec radius."),
     ] = (28.6, 28.6),
+    noise_free: Annotated[
+        bool, typer.Option("--noise-free", help="Leave the noise out of the images that are chosen with it.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
 ) -> None:
     """Simulate mock galaxies and write those bright enough as a data set."""
@@ -45,7 +48,7 @@ def simulate(
             seed=seed,
             galaxies=galaxies,
             population=Population(redshifts=redshifts),
-            observation=Observation(bands=tuple(bands.split(",")), depth=depth),
+            observation=Observation(bands=tuple(bands.split(",")), depth=depth, keep_noise=not noise_free),
             sampling=SAMPLINGS[sampling],
         )
         card = run(settings, out, processes)

@@ -98,7 +98,8 @@ def _paper(description: str, bands: tuple[str, ...], hyperparameters: paper.Hype
         patience=5,
         epochs=60,
         batches=Augmentation().batches,
-        augmentation="turned, mirrored, noisier and HOG copies, to 25,208 images with labels as even as copies go",
+        augmentation="turned, mirrored, noisier and HOG copies, up to 18,213 images, "
+        "labels as even as copies make them",
         split="galaxies-85-15",
     )
 

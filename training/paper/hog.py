@@ -34,7 +34,7 @@ def hog_images(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         Each image scaled to 0...1, as the network's input is.
     """
     flat = pixels.transpose(0, 3, 1, 2).reshape(-1, SIZE, SIZE)
-    # One block of all cells, so that only a common factor is normalised away. hog's own drawing takes ten times as long.
+    # One block of all cells, so that only a common factor is normalised away; hog's own drawing is 30 times slower.
     cells = [
         hog(
             image,

@@ -38,7 +38,7 @@ class Budget:
         Most epochs.
     """
 
-    images: int = 25_208
+    images: int = 18_213
     epochs: int = 60
 
 
