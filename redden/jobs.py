@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from redden.answer import ModelReference
-from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
+from redden.options import Centring, ModelChoice, Pixels
 
 ResultFormat = Literal["parquet", "csv", "ecsv", "votable", "fits", "jsonl"]
 """How results are written."""
@@ -38,10 +38,8 @@ class Phase(StrEnum):
         return self in (Phase.COMPLETED, Phase.ERROR, Phase.ABORTED)
 
 
-class JobOptions(BaseModel):
+class JobOptions(ModelChoice, Centring, Pixels):
     """What is asked of a catalogue: the fields of a form beside the file, or a JSON object."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     survey: Annotated[
         str | None,
@@ -50,17 +48,6 @@ class JobOptions(BaseModel):
             description="Survey to look at, for a catalogue of positions; none for a catalogue of images.",
             examples=["demo"],
         ),
-    ] = None
-    model: Annotated[
-        str | None,
-        Field(
-            max_length=100,
-            description="Name of the model; by default the service's default model. `GET /v1/models` lists them.",
-            examples=["redden"],
-        ),
-    ] = None
-    version: Annotated[
-        int | None, Field(ge=1, description="Version of the model; by default the newest.", examples=[1])
     ] = None
     name: Annotated[
         str | None, Field(max_length=200, description="A name for people to know the job by.", examples=["CEERS z > 3"])
@@ -79,37 +66,10 @@ class JobOptions(BaseModel):
     redshift_error: Annotated[
         _Column | None, Field(description="Column of the standard error of the redshift.", examples=["z_phot_err"])
     ] = None
-    unit: Annotated[
-        str | None,
-        Field(
-            max_length=40,
-            description="Unit of the pixels of all images, in place of what their headers say: `MJy/sr`, `nJy`, `uJy`.",
-            examples=["uJy"],
-        ),
-    ] = None
-    pixel_scale: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="Side of a pixel in arcsec, for images whose headers do not tell it.",
-            examples=[0.03],
-        ),
-    ] = None
     columns: Annotated[
         list[_Column] | None,
         Field(description="Columns of the catalogue that come back with the results; by default all of them."),
     ] = None
-    recentre: Annotated[
-        Recentre | None,
-        Field(
-            description="Move each cutout onto the brightest pixel, or onto the centroid, of the source at its "
-            "position; by default it stays."
-        ),
-    ] = None
-    recentre_radius: Annotated[
-        float, Field(gt=0, le=MAX_RECENTRE_RADIUS, description="How far in arcsec `recentre` may move a cutout.")
-    ] = RECENTRE_RADIUS
 
 
 class JobRequest(JobOptions):

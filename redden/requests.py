@@ -28,8 +28,8 @@ class Choice(TypedDict, total=False):
 
     model: str | None
     """Name of the model; by default the service's default model."""
-    version: int | None
-    """Version of the model; by default the newest."""
+    version: int | str | None
+    """Version of the model, or a label of one, such as ``stable``; by default the newest."""
     recentre: Recentre | None
     """Move the cutout onto the ``peak`` or the ``centroid`` of its source; by default it stays."""
     recentre_radius: float | None

@@ -12,6 +12,7 @@ class ServedModel(BaseModel):
 
     name: str
     version: int
+    labels: Annotated[list[str], Field(description="Labels that requests may give in place of the version.")] = []
     default: Annotated[bool, Field(description="Whether this model answers when a request names none.")]
     available: Annotated[bool, Field(description="Whether the model server serves it now.")]
     card: Annotated[ModelCard, Field(description="Bands, training data, errors and intended use.")]

@@ -69,7 +69,7 @@ def submit(
     ],
     survey: Annotated[str | None, typer.Option(help="Survey to look at, for a catalogue of positions.")] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model; `redden models` lists them.")] = None,
-    version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the model, or a label such as stable.")] = None,
     name: Annotated[str | None, typer.Option(help="A name to know the job by.")] = None,
     ra: Annotated[
         str | None, typer.Option(help="Column of the right ascension; by default found by UCD or name.")

@@ -154,7 +154,7 @@ def predict(
         str | None, typer.Option(help="Name of a survey to look at, with --ra and --dec, in place of files.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model; `redden models` lists them.")] = None,
-    version: Annotated[int | None, typer.Option(help="Version of the model.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the model, or a label such as stable.")] = None,
     bands: Annotated[str, typer.Option(help="Band of each image in order, with commas.")] = "",
     unit: Annotated[
         str | None, typer.Option(help="Unit of the pixels, in place of the headers': uJy, MJy/sr ...")

@@ -15,11 +15,12 @@ from redden.errors import BandError, ReddenError, UnitError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs
+from redden.options import ModelChoice
 from service.answers import make_answer
 from service.explain import occlude
 from service.inference.batcher import Batcher
 from service.inference.client import ModelServer, ModelServerTimeoutError, Tensors
-from service.parameters import ModelChoice, Parameters, Question
+from service.parameters import Parameters, Question
 from service.registry import Registry
 
 Result = TypeVar("Result")

@@ -6,25 +6,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
+from redden.options import Centring, ModelChoice, Pixels
 from service.angles import Declination, RightAscension, parse_position
-
-
-class ModelChoice(BaseModel):
-    """Which model is asked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: Annotated[
-        str | None,
-        Field(
-            description="Name of the model; by default the service's default model. `GET /v1/models` lists them.",
-            examples=["redden"],
-        ),
-    ] = None
-    version: Annotated[
-        int | None, Field(ge=1, description="Version of the model; by default the newest.", examples=[1])
-    ] = None
 
 
 class Question(ModelChoice):
@@ -39,30 +22,6 @@ class Question(ModelChoice):
             examples=[1.0],
         ),
     ] = None
-
-
-class Centring(BaseModel):
-    """Whether a cutout is moved onto its source."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    recentre: Annotated[
-        Recentre | None,
-        Field(
-            description="Move the cutout onto the brightest pixel, or onto the centroid, of the source at the "
-            "position; by default it stays where it was asked for.",
-            examples=["centroid"],
-        ),
-    ] = None
-    recentre_radius: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=MAX_RECENTRE_RADIUS,
-            description="How far in arcsec `recentre` may move the cutout.",
-            examples=[RECENTRE_RADIUS],
-        ),
-    ] = RECENTRE_RADIUS
 
 
 class KnownRedshift(BaseModel):
@@ -131,7 +90,7 @@ class Explaining(BaseModel):
         return self
 
 
-class Parameters(Question, Centring, KnownRedshift, Explaining):
+class Parameters(Question, Centring, Pixels, KnownRedshift, Explaining):
     """What a request may say about its files."""
 
     bands: Annotated[
@@ -142,23 +101,6 @@ class Parameters(Question, Centring, KnownRedshift, Explaining):
             examples=[["F277W", "F356W", "F444W"]],
         ),
     ] = ()
-    unit: Annotated[
-        str | None,
-        Field(
-            description="Unit of the pixels of all images, in place of what the headers say: `MJy/sr`, `nJy`, `uJy`, "
-            "`10 nJy`, `Jy`.",
-            examples=["uJy"],
-        ),
-    ] = None
-    pixel_scale: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="Side of a pixel in arcsec, for images whose headers do not tell it.",
-            examples=[0.03],
-        ),
-    ] = None
     ra: RightAscension = None
     dec: Declination = None
 

@@ -8,8 +8,9 @@ from astropy.coordinates import SkyCoord
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
+from redden.options import Centring
 from service.angles import EXAMPLES, Declination, RightAscension, parse_position
-from service.parameters import Centring, Explaining, KnownRedshift, Question
+from service.parameters import Explaining, KnownRedshift, Question
 
 MAX_POSITIONS: Final = 1000
 """Most positions in one request."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from redden.errors import ModelCardError, UnknownModelError
 from redden.modelcard import ModelCard
+from service.inference.config import ModelConfigError, read_entries
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +22,13 @@ class Registry:
     """Usable cards, newest version first."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why a card cannot be used, by ``NAME/VERSION``."""
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Versions that have a label in ``models.config``, by name of the model and label."""
 
     @classmethod
     def read(cls, models_dir: Path, default: str) -> Self:
-        """Read the cards of all ``NAME/VERSION/``; a card that cannot be used is refused alone."""
-        registry = cls(default)
+        """Read the cards of all ``NAME/VERSION/``, and the labels; a card that cannot be used is refused alone."""
+        registry = cls(default, labels=_read_labels(models_dir / "models.config"))
         versions = [path for path in models_dir.glob("*/*/") if path.name.isdigit()]
         for path in sorted(versions, key=lambda path: (path.parent.name, -int(path.name))):
             try:
@@ -44,24 +47,55 @@ class Registry:
         """The newest usable version of each model."""
         return [next(iter(versions.values())) for versions in self.cards.values()]
 
-    def card(self, name: str | None = None, version: int | None = None) -> ModelCard:
+    def labels_of(self, card: ModelCard) -> list[str]:
+        """Labels of a version of a model."""
+        return [label for label, version in self.labels.get(card.name, {}).items() if version == card.version]
+
+    def card(self, name: str | None = None, version: int | str | None = None) -> ModelCard:
         """The card of a model; by default the newest version, and the default model.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the model.
+        version : int or str, optional
+            Number of the version, or its label.
 
         Raises
         ------
         UnknownModelError
             If there is none.
         """
-        versions = self.cards.get(name or self.default)
+        name = name or self.default
+        versions = self.cards.get(name)
         if versions is None:
             raise UnknownModelError(
-                f"there is no model {name or self.default!r}; there {'is' if len(self.cards) == 1 else 'are'} "
+                f"there is no model {name!r}; there {'is' if len(self.cards) == 1 else 'are'} "
                 f"{', '.join(self.cards) or 'none'}."
             )
         if version is None:
             return next(iter(versions.values()))
-        if version not in versions:
+        number = self._labelled(name, version) if isinstance(version, str) else version
+        if number not in versions:
+            also = f", which {version!r} stands for" if number != version else ""
             raise UnknownModelError(
-                f"model {name or self.default} has no version {version}; it has {', '.join(map(str, versions))}."
+                f"model {name} has no version {number}{also}; it has {', '.join(map(str, versions))}."
             )
-        return versions[version]
+        return versions[number]
+
+    def _labelled(self, name: str, label: str) -> int:
+        labels = self.labels.get(name, {})
+        if label not in labels:
+            listed = ", ".join(f"{each} (version {number})" for each, number in labels.items())
+            raise UnknownModelError(f"model {name} has no version with the label {label!r}; it has {listed or 'none'}.")
+        return labels[label]
+
+
+def _read_labels(config: Path) -> dict[str, dict[str, int]]:
+    try:
+        return {entry.name: dict(entry.version_labels) for entry in read_entries(config) if entry.version_labels}
+    except FileNotFoundError:
+        return {}  # models that another machine serves
+    except ModelConfigError as error:
+        log.error("no label of a model can be used: %s", error)
+        return {}

@@ -46,7 +46,7 @@ def models_table(served: ModelList) -> RenderableType:
     for model in served.models:
         table.add_row(
             f"{model.name} (default)" if model.default else model.name,
-            str(model.version),
+            " ".join([str(model.version), *model.labels]),
             ("any of " if model.card.takes_any_bands else "") + " ".join(model.card.bands),
             "point estimates" if model.card.posterior == "point" else "intervals",
             "available" if model.available else "not served",

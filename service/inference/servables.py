@@ -9,12 +9,12 @@ from typing import Any, Final
 import grpc
 import numpy as np
 import openvino
-from google.protobuf import text_format
 from numpy.typing import NDArray
 
 from redden.errors import ReddenError
 from redden.signature import SIGNATURE
-from service.inference.protocol import ModelServerConfig, SavedModel
+from service.inference.config import read_entries
+from service.inference.protocol import SavedModel
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +92,23 @@ class Model:
     """Names that ``models.config`` gives to versions, such as ``stable``."""
 
     def wanted_version(self, specification: Any) -> int | None:
-        """The version that a ``ModelSpec`` asks for, which may not be there; by default the newest."""
+        """The version that a ``ModelSpec`` asks for, which may not be there; by default the newest.
+
+        Raises
+        ------
+        ServingError
+            If it asks for a label that there is not.
+        """
         match specification.WhichOneof("version_choice"):
             case "version":
                 return int(specification.version.value)
             case "version_label":
-                return self.labels.get(specification.version_label)
+                label = specification.version_label
+                if label not in self.labels:
+                    raise ServingError(
+                        grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}"
+                    )
+                return self.labels[label]
             case _:
                 return max(self.versions, default=None)
 
@@ -119,15 +130,13 @@ def load_models(config: Path, models_dir: Path) -> dict[str, Model]:
 
     Raises
     ------
+    ModelConfigError
+        If ``config`` cannot be understood.
     StartError
-        If ``config`` cannot be understood, or has a model outside ``/models``.
+        If it has a model outside ``/models``.
     """
     openvino_core = openvino.Core()
-    try:
-        settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
-    except text_format.ParseError as error:
-        raise StartError(f"{config} is no model configuration of TensorFlow Serving: {error}") from None
-    return {entry.name: _load_model(openvino_core, entry, models_dir) for entry in settings.model_config_list.config}
+    return {entry.name: _load_model(openvino_core, entry, models_dir) for entry in read_entries(config)}
 
 
 def _load_model(core: openvino.Core, entry: Any, models_dir: Path) -> Model:

@@ -7,15 +7,17 @@ from fastapi import APIRouter, Path, Query
 
 from redden.errors import ModelServerError
 from redden.modelcard import ModelCard
+from redden.options import Version
 from redden.served import ModelList, RefusedModel, ServedModel
 from service.dependencies import MeasurementDependency
 from service.errors import problem_responses
 from service.inference.client import ModelServer
+from service.registry import Registry
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
-async def _served(model_server: ModelServer, card: ModelCard, default: str) -> ServedModel:
+async def _served(model_server: ModelServer, card: ModelCard, registry: Registry) -> ServedModel:
     try:
         state = (await model_server.states(card.name)).get(card.version)
     except ModelServerError:
@@ -23,7 +25,8 @@ async def _served(model_server: ModelServer, card: ModelCard, default: str) -> S
     return ServedModel(
         name=card.name,
         version=card.version,
-        default=card.name == default,
+        labels=registry.labels_of(card),
+        default=card.name == registry.default,
         available=state == "AVAILABLE",
         card=card,
     )
@@ -31,11 +34,12 @@ async def _served(model_server: ModelServer, card: ModelCard, default: str) -> S
 
 @router.get("/models", summary="List the models", response_description="Every model with its card.")
 async def models(measurement: MeasurementDependency) -> ModelList:
-    """All models with their cards. A request to `/v1/predict` names one with `model` and, if need be, `version`."""
+    """All models with their cards. A request to `/v1/predict` names one with `model` and, if need be, a
+    `version` or the label of one."""
     registry, model_server = measurement.registry, measurement.model_server
     cards = [card for versions in registry.cards.values() for card in versions.values()]
     return ModelList(
-        models=await gather(*(_served(model_server, card, registry.default) for card in cards)),
+        models=await gather(*(_served(model_server, card, registry) for card in cards)),
         refused=[RefusedModel(model=model, reason=reason) for model, reason in registry.refused.items()],
     )
 
@@ -49,8 +53,11 @@ async def models(measurement: MeasurementDependency) -> ModelList:
 async def model(
     name: Annotated[str, Path(description="Name of the model.", examples=["redden"])],
     measurement: MeasurementDependency,
-    version: Annotated[int | None, Query(description="Version; by default the newest.", examples=[1])] = None,
+    version: Annotated[
+        Version | None,
+        Query(description="Version, or a label of one; by default the newest.", examples=[1, "stable"]),
+    ] = None,
 ) -> ServedModel:
     """One model with its card."""
     registry = measurement.registry
-    return await _served(measurement.model_server, registry.card(name, version), registry.default)
+    return await _served(measurement.model_server, registry.card(name, version), registry)

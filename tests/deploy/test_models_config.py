@@ -36,3 +36,9 @@ def test_every_version_is_served_because_the_gateway_asks_by_number(config: Mode
         assert model.base_path == f"/models/{model.name}"
         assert model.model_platform == "tensorflow"
         assert model.model_version_policy.WhichOneof("policy_choice") == "all"
+
+
+def test_every_label_stands_for_a_version_that_is_there(config: ModelServerConfig, registry: Registry) -> None:
+    for model in config.model_config_list.config:
+        assert set(model.version_labels.values()) <= set(registry.cards[model.name])
+        assert registry.card(model.name, "stable").name == model.name

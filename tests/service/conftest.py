@@ -79,7 +79,9 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             figures_of_merit={},
             intended_use="Tests.",
         ).write(version_dir)
-        entries.append(f'config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}')
+        labels = 'version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 7 }'
+        label = labels if name == "gaussian-3band" else ""
+        entries.append(f'config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" {label} }}')
     (directory / "models.config").write_text("model_config_list {\n" + "\n".join(entries) + "\n}\n", encoding="utf-8")
     return directory
 

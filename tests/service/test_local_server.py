@@ -11,7 +11,7 @@ from redden.photometric import context_columns
 from service.inference.client import ModelServer
 from service.inference.local_server import ModelServices
 from service.inference.protocol import PredictRequest
-from service.inference.servables import load_models
+from service.inference.servables import ServingError, load_models
 
 
 def pixels(galaxies=5, bands=3):
@@ -181,6 +181,9 @@ def test_versions_follow_models_config_and_a_broken_one_fails_alone(models_dir, 
     assert services.predict(message).model_spec.version.value == 3
     message.model_spec.version_label = "stable"
     assert services.predict(message).model_spec.version.value == 2
+    message.model_spec.version_label = "canary"
+    with pytest.raises(ServingError, match="Unrecognized servable version label: canary"):
+        services.predict(message)
 
 
 def test_the_light_client_names_what_the_server_refuses(model_server):

@@ -18,6 +18,7 @@ def test_models_are_listed_with_their_cards(gateway):
         ("paper-3band", False, True),
     ]
     assert listed.models[2].card.bands == ("F277W",)
+    assert [model.labels for model in listed.models] == [[], ["stable"], [], []]
     assert listed.refused == []
 
 
@@ -25,7 +26,8 @@ def test_one_model_is_described(gateway):
     model = ServedModel.model_validate_json(gateway.get("/v1/models/paper-3band", params={"version": 1}).content)
     assert (model.name, model.version, model.card.posterior) == ("paper-3band", 1, "point")
     assert gateway.get("/v1/models/nosuch").json()["type"] == "/problems/unknown-model"
-    assert gateway.get("/v1/models/paper-3band", params={"version": "new"}).status_code == 422
+    assert gateway.get("/v1/models/paper-3band", params={"version": "!"}).status_code == 422
+    assert gateway.get("/v1/models/gaussian-3band", params={"version": "stable"}).json()["version"] == 1
 
 
 def test_ready_without_a_queue_but_says_so(gateway):

@@ -158,7 +158,9 @@ def test_bands_that_do_not_fit_the_default_model_name_the_models_that_take_them(
     [
         ({"model": "nosuch"}, 404, "gaussian-3band"),
         ({"version": 9}, 404, "no version 9"),
-        ({"version": 0}, 422, "version: "),
+        ({"version": "newest"}, 404, "label 'newest'; it has stable (version 1), canary (version 7)"),
+        ({"version": "canary"}, 404, "no version 7, which 'canary' stands for; it has 1"),
+        ({"version": 0}, 422, "version: a version is a number from 1 on, or a label"),
         ({"ra": 53.1}, 422, "ra and dec go together"),
         ({"ra": 400, "dec": 0}, 422, "between 0 and 360"),
         ({"ra": "noon", "dec": 0}, 422, "ra 'noon' cannot be read; give degrees"),

@@ -50,6 +50,25 @@ def test_a_card_that_cannot_be_used_is_refused_alone_and_logged(directory, caplo
     assert len(registry.cards) == 4
 
 
+def test_a_label_stands_for_a_version(directory):
+    entry = 'config { name: "paper-1band" version_labels { key: "stable" value: 1 } }'
+    (directory / "models.config").write_text(f"model_config_list {{ {entry} }}", encoding="utf-8")
+    registry = Registry.read(directory, "gaussian-3band")
+    stable = registry.card("paper-1band", "stable")
+    assert (stable.version, registry.labels_of(stable)) == (1, ["stable"])
+    assert registry.labels_of(registry.card("paper-1band")) == []
+    with pytest.raises(UnknownModelError, match=r"the label 'canary'; it has stable \(version 1\)"):
+        registry.card("paper-1band", "canary")
+    with pytest.raises(UnknownModelError, match="it has none"):
+        registry.card("paper-3band", "stable")
+
+
+def test_a_configuration_that_cannot_be_read_costs_the_labels_alone(directory, caplog):
+    (directory / "models.config").write_text("model_config_list [", encoding="utf-8")
+    assert Registry.read(directory, "gaussian-3band").card("paper-1band").version == 12
+    assert "no label of a model can be used" in caplog.text
+
+
 def test_a_model_that_is_not_there_is_told_what_is(directory, tmp_path):
     registry = Registry.read(directory, "gaussian-3band")
     with pytest.raises(UnknownModelError, match="there are any-band, gaussian-3band, paper-1band, paper-3band"):
