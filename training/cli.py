@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from redden.errors import ReddenError
-from training import cli_compare, cli_import, cli_paper
+from training import cli_compare, cli_evaluate, cli_import, cli_paper
 from training.user_errors import user_errors
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -119,7 +119,7 @@ def survey(
     print(f"Next: redden survey add {out / name}.toml")
 
 
-# --- fit, evaluate, export: the networks ---------------------------------------------------------------------------
+# --- fit, domain, export: the networks -----------------------------------------------------------------------------
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 
 
@@ -172,28 +172,6 @@ def domain(
 
 
 @app.command()
-def evaluate(
-    directory: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run, or model NAME/VERSION/.")],
-    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set; its test galaxies are used.")],
-    out: Annotated[Path | None, typer.Option(help="JSON to write; a run's is written into its directory.")] = None,
-) -> None:
-    """Print the errors on test galaxies, and write them as JSON."""
-    from rich.console import Console
-
-    from training.evaluate import EVALUATION_FILE, table
-    from training.evaluate import evaluate as evaluate_network
-    from training.fit import NETWORK_FILE
-
-    with user_errors():
-        evaluation = evaluate_network(directory, data)
-    if out is None and (directory / NETWORK_FILE).exists():
-        out = directory / EVALUATION_FILE
-    if out is not None:
-        out.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    Console().print(table(evaluation))
-
-
-@app.command()
 def export(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run that was fitted and evaluated.")],
     models: Annotated[Path, typer.Argument(help="Directory of the models, in TensorFlow Serving's layout.")],
@@ -205,6 +183,10 @@ def export(
     with user_errors():
         print(export_model(run, models, version=version))
 
+
+# --- evaluate, compare: on mocks and on the sky --------------------------------------------------------------------
+
+app.add_typer(cli_evaluate.app)
 
 # --- calibrate, coverage, compare-rivals: how good a model is -------------------------------------------------------
 

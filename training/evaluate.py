@@ -1,17 +1,22 @@
 """Errors of a fitted network or of an exported model on galaxies that it has not seen."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from redden.posterior import QUANTITIES, UNITS, quantiles
+from redden.modelcard import ModelCard
+from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, quantiles
 from redden.signature import PIXELS
+from training.dataset import DatasetCard
 from training.metrics import Estimates, Figure, figures
 from training.predict import open_model
-from training.samples import load
+from training.samples import Samples, load
 
 EVALUATION_FILE: Final = "evaluation.json"
 """Name of the result in a run's directory."""
@@ -33,8 +38,48 @@ class Evaluation(BaseModel):
     """By quantity, then by the names of `training.metrics.figures`."""
 
 
-def evaluate(directory: Path, data: Path) -> Evaluation:
-    """Errors on the test galaxies of a data set, through the same posterior code that serving uses.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The test galaxies of a data set as a model sees them.
+
+    Attributes
+    ----------
+    card : ModelCard
+    data_card : DatasetCard
+    test : Samples
+        Pixels as the model takes them, and the truth.
+    answer : dict of str to ndarray of float64, shape (images, 5)
+        Quantiles of each quantity at `redden.posterior.PROBABILITIES`.
+    """
+
+    card: ModelCard
+    data_card: DatasetCard
+    test: Samples
+    answer: dict[str, NDArray[np.float64]]
+
+    def median(self, name: str) -> NDArray[np.float64]:
+        """Estimates of a quantity, shape (images,)."""
+        return self.answer[name][:, PROBABILITIES.index(0.5)]
+
+    def evaluation(self) -> Evaluation:
+        """Errors, with those of the errors."""
+        baseline, seed = self.card.trained_on["median"], self.card.trained_on["split_seed"]
+        estimates = {
+            name: Estimates(self.test.truth[name], self.answer[name], self.test.galaxy, baseline[name])
+            for name in QUANTITIES
+        }
+        return Evaluation(
+            model=self.card.name,
+            data_set=self.data_card.name,
+            sha256=self.data_card.sha256,
+            images=len(self.test),
+            galaxies=self.test.galaxies,
+            figures={name: figures(one, seed=seed) for name, one in estimates.items()},
+        )
+
+
+def measure(directory: Path, data: Path) -> Measured:
+    """Measure the test galaxies of a data set, through the same posterior code that serving uses.
 
     The test galaxies are those of the split that the model was trained with, also in another data set: a galaxy that
     two data sets share is never both trained and tested on.
@@ -48,7 +93,7 @@ def evaluate(directory: Path, data: Path) -> Evaluation:
 
     Returns
     -------
-    Evaluation
+    Measured
 
     Raises
     ------
@@ -59,22 +104,13 @@ def evaluate(directory: Path, data: Path) -> Evaluation:
     """
     card, predict = open_model(directory)
     data_card, samples = load(data, card.bands, card.normalisation)
-    seed = card.trained_on["split_seed"]
-    test = samples.part("test", seed, card.trained_on.get("split", "galaxies"))
-    answer = quantiles(card, predict({PIXELS: test.pixels}))
-    return Evaluation(
-        model=card.name,
-        data_set=data_card.name,
-        sha256=data_card.sha256,
-        images=len(test),
-        galaxies=test.galaxies,
-        figures={
-            name: figures(
-                Estimates(test.truth[name], answer[name], test.galaxy, card.trained_on["median"][name]), seed=seed
-            )
-            for name in QUANTITIES
-        },
-    )
+    test = samples.part("test", card.trained_on["split_seed"], card.trained_on.get("split", "galaxies"))
+    return Measured(card, data_card, test, quantiles(card, predict({PIXELS: test.pixels})))
+
+
+def evaluate(directory: Path, data: Path) -> Evaluation:
+    """Errors on the test galaxies of a data set; parameters and errors as of `measure`."""
+    return measure(directory, data).evaluation()
 
 
 def table(evaluation: Evaluation) -> Table:

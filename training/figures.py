@@ -27,9 +27,9 @@ _GREY: Final = "0.55"
 def draw_calibration(calibration: Calibration, directory: Path) -> list[Path]:
     """Coverage curves with TARP, PIT histograms, and coverage in bins, into a directory."""
     return [
-        *_save(_coverage_curves(calibration), directory / "coverage"),
-        *_save(_pit_histograms(calibration), directory / "pit"),
-        *_save(_coverage_in_bins(calibration), directory / "coverage_in_bins"),
+        *save(_coverage_curves(calibration), directory / "coverage"),
+        *save(_pit_histograms(calibration), directory / "pit"),
+        *save(_coverage_in_bins(calibration), directory / "coverage_in_bins"),
     ]
 
 
@@ -50,7 +50,7 @@ def draw_accuracy(assessment: Assessment, directory: Path) -> list[Path]:
         axes.set(xscale="log", xlabel="CPU ms per galaxy", ylabel=f"$R^2$ of {NAMES['a_v']}", title=f"{depth:g} AB")
         axes.set_ylim(bottom=-1)
         axes.legend(fontsize=8)
-    return _save(picture, directory / "accuracy")
+    return save(picture, directory / "accuracy")
 
 
 def draw_sizes(sizes: Sequence[Size], rates: Mapping[str, float], shipped: str, directory: Path) -> list[Path]:
@@ -92,7 +92,7 @@ def draw_sizes(sizes: Sequence[Size], rates: Mapping[str, float], shipped: str, 
     axes.axvline(speed[names.index(shipped)], color=_GREY, lw=0.8, zorder=0)
     axes.set(xscale="log", xlabel=f"speed over that of {_label(rates)}", ylabel=f"$R^2$ of {NAMES['a_v']}")
     axes.legend(title="bands", fontsize=8)
-    return _save(picture, directory / "accuracy_against_cost")
+    return save(picture, directory / "accuracy_against_cost")
 
 
 def _label(rates: Mapping[str, float]) -> str:
@@ -147,7 +147,8 @@ def _row_of_axes(picture: Picture, columns: int) -> list[Axes]:
     return list(picture.subplots(1, columns, squeeze=False)[0])
 
 
-def _save(picture: Picture, path: Path) -> list[Path]:
+def save(picture: Picture, path: Path) -> list[Path]:
+    """Write a picture as PNG and PDF, and name the files; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_suffix(f".{suffix}") for suffix in _FORMATS]
     for file in files:

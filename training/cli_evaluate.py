@@ -1,0 +1,44 @@
+"""Commands that measure galaxies whose values are known: `evaluate` on mocks, `compare` on the sky."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.user_errors import user_errors
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    directories: Annotated[
+        list[Path], typer.Argument(exists=True, file_okay=False, help="Runs, or models NAME/VERSION/.")
+    ],
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set; its test galaxies are used.")],
+    out: Annotated[
+        Path | None, typer.Option(help="JSON to write, of one model; a run's is written into its directory.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Directory for a page with Table 2 and the figures of all models.")
+    ] = None,
+) -> None:
+    """Print the errors on test galaxies, write them as JSON, and on demand a report of one or more models."""
+    from rich.console import Console
+
+    from training.evaluate import EVALUATION_FILE, measure, table
+    from training.fit import NETWORK_FILE
+    from training.report.write import write_report
+
+    if out is not None and len(directories) > 1:
+        raise typer.BadParameter("one JSON is of one model; leave it out, or name one model.", param_hint="--out")
+    with user_errors():
+        measured = [measure(directory, data) for directory in directories]
+    for directory, one in zip(directories, measured, strict=True):
+        evaluation = one.evaluation()
+        is_run = (directory / NETWORK_FILE).exists()
+        if file := out or (directory / EVALUATION_FILE if is_run else None):
+            file.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        Console().print(table(evaluation))
+    if report is not None:
+        print(write_report(measured, directories, report))
