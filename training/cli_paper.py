@@ -24,7 +24,7 @@ def tune(
     out: Annotated[Path, typer.Option(help="Directory of the search; one that was stopped goes on.")],
     target: Annotated[_Target, typer.Option(help="Which of its networks.")] = "a_v",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end, those of a stopped search included.")] = 200,
-    images: Annotated[int, typer.Option(min=1, help="Training images of a trial, with their copies.")] = 18_213,
+    factor: Annotated[float, typer.Option(min=1, help="Training images with copies over those without.")] = 3.8,
     epochs: Annotated[int, typer.Option(min=1, help="Most epochs of a trial.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the search.")] = 0,
 ) -> None:
@@ -38,7 +38,7 @@ def tune(
     from training.paper.tune import tune as search
 
     with user_errors():
-        found = search(name, target, data, out, trials=trials, budget=Budget(images, epochs), seed=seed)
+        found = search(name, target, data, out, trials=trials, budget=Budget(factor, epochs), seed=seed)
     if len(found):
         found.sort("val_loss")
         print("\n".join(found[:10].pformat(max_lines=-1, max_width=-1)))
@@ -58,7 +58,7 @@ def experiments(
     ] = None,
     model: Annotated[_Model | None, typer.Option(help="Only this model.")] = None,
     target: Annotated[_Target, typer.Option(help="Which of its networks.")] = "a_v",
-    images: Annotated[int, typer.Option(min=1, help="Training images with their copies.")] = 18_213,
+    factor: Annotated[float, typer.Option(min=1, help="Training images with copies over those without.")] = 3.8,
     epochs: Annotated[int, typer.Option(min=1, help="Most epochs.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the copies and the weights.")] = 0,
 ) -> None:
@@ -77,7 +77,7 @@ def experiments(
                 target,
                 data if known[name].noise else noise_free,
                 out,
-                images=images,
+                factor=factor,
                 epochs=epochs,
                 seed=seed,
             )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from redden.normalise import each_band
@@ -29,8 +29,8 @@ class Augmentation:
 
     Attributes
     ----------
-    images : int
-        How many images there are with all copies; the paper had 25,208, of which 72.25 % train.
+    factor : float
+        How many images there are with all copies, over how many there are; the paper's 6,620 became 25,208.
     balanced : bool
         Whether copies make the labels as even as they can; otherwise all images are shown as often.
     hog : bool
@@ -39,7 +39,7 @@ class Augmentation:
         Standard deviation of the noise that is added, in units of the range of an image (0...1).
     """
 
-    images: int = 18_213
+    factor: float = 25_208 / 6_620
     balanced: bool = True
     hog: bool = True
     noise: float = 0.02
@@ -60,7 +60,7 @@ class Augmentation:
         """
         kinds = 1 + (HOG if self.hog else NOISE)
         even = labels if self.balanced else np.zeros_like(labels)
-        shown = copies(even, self.images, most=kinds, rng=rng)
+        shown = copies(even, round(self.factor * len(labels)), most=kinds, rng=rng)
         order = np.argsort(rng.random((len(labels), kinds - 1)), axis=1) + 1
         order = np.concatenate([np.zeros((len(labels), 1), dtype=np.int64), order], axis=1)
         chosen = np.arange(kinds) < shown[:, None]
@@ -88,43 +88,10 @@ class Augmentation:
         made[drawn] = hog_images(made[drawn])
         return made
 
-    def batches(self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, seed: int) -> "CopiedBatches":
-        """The augmented images in shuffled batches; of several labels, the first is made even."""
+    def batches(self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, seed: int) -> tf.data.Dataset:
+        """The augmented images in batches, shuffled anew in every epoch; of several labels, the first is made even."""
         rng = np.random.default_rng(seed)
         rows, kinds = self.plan(labels[:, 0], rng)
-        return CopiedBatches(self.make(pixels[rows], kinds, rng), labels[rows], batch_size=batch_size, rng=rng)
-
-
-class CopiedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
-    """Shuffled batches of the same images in every epoch.
-
-    Parameters
-    ----------
-    pixels : ndarray of float32, shape (images, side, side, bands)
-    labels : ndarray of float32, shape (images, targets)
-    batch_size : int
-        Images per batch; the last one may be smaller.
-    rng : Generator
-        Of the order.
-    """
-
-    def __init__(
-        self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, rng: np.random.Generator
-    ) -> None:
-        super().__init__()
-        self._pixels = pixels
-        self._labels = labels
-        self._batch_size = batch_size
-        self._rng = rng
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self._pixels) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._pixels[rows], self._labels[rows]
-
-    def on_epoch_end(self) -> None:
-        """Draw the order of the next epoch."""
-        self._order = self._rng.permutation(len(self._pixels))
+        images, beside = tf.constant(self.make(pixels[rows], kinds, rng)), tf.constant(labels[rows])
+        order = tf.data.Dataset.range(len(rows)).shuffle(len(rows), seed=seed).batch(batch_size)
+        return order.map(lambda chosen: (tf.gather(images, chosen), tf.gather(beside, chosen)))

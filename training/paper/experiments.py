@@ -21,7 +21,6 @@ from training.samples import Samples, load
 
 VARIANTS_FILE: Final = Path(__file__).with_suffix(".toml")
 TABLE_FILE: Final = "experiments.md"
-_TRAIN_SHARE: Final = 0.7225
 
 
 class ExperimentError(ReddenError):
@@ -96,7 +95,7 @@ def run(
     data: Path,
     out: Path,
     *,
-    images: int,
+    factor: float,
     epochs: int,
     seed: int,
 ) -> Outcome:
@@ -114,8 +113,8 @@ def run(
         Data set, with or without noise as the variant asks.
     out : Path
         Directory of the outcomes.
-    images : int
-        Training images with their copies.
+    factor : float
+        Training images with their copies over those without.
     epochs : int
         Most epochs.
     seed : int
@@ -137,7 +136,7 @@ def run(
     _, samples = load(data, recipe.bands, recipe.normalisation, with_dust_free=variant.with_dust_free)
     if variant.most_a_v is not None:
         samples = samples.select(samples.truth["a_v"] <= variant.most_a_v)
-    augmentation = Augmentation(images=images, hog=variant.hog, balanced=variant.balanced)
+    augmentation = Augmentation(factor=factor, hog=variant.hog, balanced=variant.balanced)
     parts, augmentation = _shared_out(samples, target, variant, augmentation, seed)
     train, validation, test = parts
     network, history = fit_network(replace(recipe, batches=augmentation.batches), train, validation, seed=seed)
@@ -176,12 +175,11 @@ def _shared_out(
     as_it_is: NDArray[np.bool_] = samples.truth["a_v"] > 0
     if variant.split == "copies-leak":
         rng = np.random.default_rng(seed)
-        everything = replace(augmentation, images=round(augmentation.images / _TRAIN_SHARE))
-        rows, kinds = everything.plan(samples.truth[target], rng)
+        rows, kinds = augmentation.plan(samples.truth[target], rng)
         samples = samples.select(rows)
-        samples = Samples(everything.make(samples.pixels, kinds, rng), samples.truth, samples.galaxy)
+        samples = Samples(augmentation.make(samples.pixels, kinds, rng), samples.truth, samples.galaxy)
         as_it_is = as_it_is[rows] & (kinds == 0)
-        augmentation = replace(augmentation, images=0)
+        augmentation = replace(augmentation, factor=1.0)
     part = split_images(samples.galaxy, seed, "images-leak" if variant.split == "copies-leak" else variant.split)
     masks = part == "train", part == "validation", (part == "test") & as_it_is
     return [samples.select(mask) for mask in masks], augmentation

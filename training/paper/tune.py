@@ -32,13 +32,13 @@ class Budget:
 
     Attributes
     ----------
-    images : int
-        Training images with their copies; all hyperparameters see the same.
+    factor : float
+        Training images with their copies over those without; all hyperparameters see the same.
     epochs : int
         Most epochs.
     """
 
-    images: int = 18_213
+    factor: float = Augmentation.factor
     epochs: int = 60
 
 
@@ -118,7 +118,7 @@ def tune(name: str, target: TargetName, data: Path, out: Path, *, trials: int, b
     recipe = replace(
         RECIPES[name],
         targets=tuple(each for each in RECIPES[name].targets if each.name == target),
-        batches=Augmentation(images=budget.images).batches,
+        batches=Augmentation(factor=budget.factor).batches,
         epochs=budget.epochs,
     )
     _, samples = load(data, recipe.bands, recipe.normalisation)
@@ -135,7 +135,7 @@ def tune(name: str, target: TargetName, data: Path, out: Path, *, trials: int, b
     if search.tuner_id not in ("chief", "tuner0") or oracle is not search.oracle:
         return Table()
     found = table(out)
-    found.meta |= {"model": name, "target": target, "images": budget.images, "epochs": budget.epochs, "seed": seed}
+    found.meta |= {"model": name, "target": target, "factor": budget.factor, "epochs": budget.epochs, "seed": seed}
     found.write(out / TABLE_FILE, overwrite=True)
     draw(found, out / CURVE_FILE)
     return found
