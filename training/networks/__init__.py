@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Literal, Protocol
 
 import keras
@@ -85,7 +84,7 @@ _LOGARITHMS: Final = (
 )
 
 
-def _paper(description: str, bands: tuple[str, ...], hyperparameters: paper.Hyperparameters) -> Recipe:
+def _paper(description: str, bands: tuple[str, ...]) -> Recipe:
     """The paper's procedure for a set of bands."""
     return Recipe(
         description=description,
@@ -93,9 +92,9 @@ def _paper(description: str, bands: tuple[str, ...], hyperparameters: paper.Hype
         normalisation="each-band",
         targets=_POINTS,
         posterior="point",
-        build=partial(paper.build, hyperparameters=hyperparameters),
+        build=paper.build,
         loss="mean absolute percentage error",
-        batch_size=hyperparameters.batch_size,
+        batch_size=paper.DEFAULT.batch_size,
         patience=5,
         epochs=60,
         batches=Augmentation().batches,
@@ -110,13 +109,11 @@ RECIPES: Final[dict[str, Recipe]] = {
         "The one-band network of Fu et al. (2024), made as they made it: point estimates from the shape in F277W, "
         "kept for comparison. Use redden or gaussian-3band to measure.",
         ("F277W",),
-        paper.UNTUNED,
     ),
     "paper-3band": _paper(
         "The three-band network of Fu et al. (2024), made as they made it: point estimates from the shapes in three "
         "bands, kept for comparison. Use redden or gaussian-3band to measure.",
         ("F277W", "F356W", "F444W"),
-        paper.UNTUNED,
     ),
     "gaussian-3band": Recipe(
         description="The paper's layout with colours kept: a Gaussian posterior over ln A_V, ln E(B-V) and log sSFR.",

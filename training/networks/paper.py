@@ -41,7 +41,7 @@ class Hyperparameters:
     batch_size: int = 64
 
 
-UNTUNED = Hyperparameters()
+DEFAULT = Hyperparameters()
 """Three convolutions and four dense layers, as the paper ended with, in sizes of our own."""
 
 
@@ -50,7 +50,7 @@ def build(
     targets: Sequence[str],
     labels: NDArray[np.float32],
     *,
-    hyperparameters: Hyperparameters = UNTUNED,
+    hyperparameters: Hyperparameters = DEFAULT,
     loss: str = PERCENTAGE_ERROR,
 ) -> Network:
     """One network per target, merged into one model that answers all of them.

@@ -23,6 +23,10 @@ HOG: Final = NOISE + 1
 """Number of the copy that shows its histogram of oriented gradients."""
 
 
+FACTOR: Final = 25_208 / 6_620
+"""With this many times as many images the paper trained."""
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """What copies are made of training images.
@@ -30,7 +34,7 @@ class Augmentation:
     Attributes
     ----------
     factor : float
-        How many images there are with all copies, over how many there are; the paper's 6,620 became 25,208.
+        How many images there are with all copies, over how many there are.
     balanced : bool
         Whether copies make the labels as even as they can; otherwise all images are shown as often.
     hog : bool
@@ -39,12 +43,14 @@ class Augmentation:
         Standard deviation of the noise that is added, in units of the range of an image (0...1).
     """
 
-    factor: float = 25_208 / 6_620
+    factor: float = FACTOR
     balanced: bool = True
     hog: bool = True
     noise: float = 0.02
 
-    def plan(self, labels: NDArray[np.floating], rng: np.random.Generator) -> tuple[NDArray[np.int64], Pixels]:
+    def plan(
+        self, labels: NDArray[np.floating], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which images are shown, and which copy of each.
 
         Parameters

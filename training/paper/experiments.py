@@ -163,7 +163,7 @@ def _recipe(model: str, target: TargetName, variant: Variant, *, epochs: int) ->
     return replace(
         recipe,
         targets=tuple(each for each in recipe.targets if each.name == target),
-        build=partial(recipe.build, loss=variant.loss),
+        build=partial(paper.build, loss=variant.loss),
         epochs=epochs,
     )
 

@@ -59,5 +59,5 @@ def _strokes() -> NDArray[np.float64]:
     for stroke, angle in zip(strokes, np.pi * (np.arange(ORIENTATIONS) + 0.5) / ORIENTATIONS, strict=True):
         down, right = radius * np.cos(angle), radius * np.sin(angle)
         ends = [int(middle - down), int(middle + right), int(middle + down), int(middle - right)]
-        stroke[line(*ends)] = 1
+        stroke[line(*ends)] = 1  # type: ignore[no-untyped-call]  # scikit-image has no types
     return strokes

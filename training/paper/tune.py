@@ -15,7 +15,7 @@ from keras_tuner.oracles import BayesianOptimizationOracle
 from redden.modelcard import TargetName
 from training.fit import fit_network
 from training.networks import RECIPES, Recipe, paper
-from training.paper.augment import Augmentation
+from training.paper.augment import FACTOR, Augmentation
 from training.samples import Samples, load
 
 TABLE_FILE: Final = "trials.ecsv"
@@ -38,7 +38,7 @@ class Budget:
         Most epochs.
     """
 
-    factor: float = Augmentation.factor
+    factor: float = FACTOR
     epochs: int = 60
 
 
@@ -150,7 +150,7 @@ def table(out: Path) -> Table:
         ``trial``; ``val_loss``, in percent; ``best``, the least loss up to there; and the hyperparameters: ``filters``
         and ``dense`` as text, ``learning_rate``, ``batch_size``.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted((out / _PROJECT).glob("trial_*/trial.json")):
         with suppress(json.JSONDecodeError):  # half-written, as a killed process leaves it
             state = json.loads(path.read_text(encoding="utf-8"))
