@@ -106,8 +106,8 @@ def observe(scenes: SceneSet, prior: ObservationPrior, *, min_snr: float, seed: 
         Decides everything.
     """
     rng = np.random.default_rng(seed)
-    seen: list[Observed] = []
     selected = [scenes.bands.index(band) for band in SELECTED_IN]
+    seen = [_nothing(scenes)]  # all there is if no scene is bright enough
     for rows, pixels, depth in surveys(scenes, prior, rng):
         snr = aperture_snr(pixels)
         bright = snr[:, selected].min(axis=1) >= min_snr
@@ -123,6 +123,13 @@ def observe(scenes: SceneSet, prior: ObservationPrior, *, min_snr: float, seed: 
         {name: np.concatenate([part.truth[name] for part in seen]) for name in scenes.truth},
         np.concatenate([part.galaxy for part in seen]),
     )
+
+
+def _nothing(scenes: SceneSet) -> Observed:
+    """No observation of some scenes."""
+    images, bands = scenes.images[:0].astype(np.float32), len(scenes.bands)
+    truth = {name: values[:0] for name, values in scenes.truth.items()}
+    return Observed(images, np.empty((0, bands), np.float32), np.empty((0, bands)), truth, scenes.galaxy[:0])
 
 
 def surveys(

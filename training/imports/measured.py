@@ -1,5 +1,6 @@
 """How well a model measures galaxies that somebody else has simulated: what it was not trained on, with the truth."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,8 @@ from redden.domain import domain_scores, in_domain
 from redden.errors import BandError
 from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, quantiles
 from training.dataset import DatasetError
-from training.metrics import Estimates, Figure, figures
 from training.imports.observed import check_selectable
+from training.metrics import Estimates, Figure, figures
 from training.observe import ObservationPrior, observe
 from training.rivals.mocks import ALL_BANDS, BAND_SETS, LEAST_SNR, REDSHIFT_ERROR, Answer, BandSet, Mocks
 from training.rivals.network import Network
@@ -188,7 +189,8 @@ def _band_sets(bands: Sequence[str]) -> list[BandSet]:
 
 
 def _figures(mocks: Mocks, name: str, answer: Array, baseline: float, seed: int) -> dict[str, Figure]:
-    with np.errstate(invalid="ignore", divide="ignore"):  # labels that do not differ have no R2
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        # Labels that do not differ have no R2, a single image has no variance: they are left out below.
         found = figures(Estimates(mocks.truth[name], answer, mocks.galaxy, baseline), seed=seed)
     return {key: figure for key, figure in found.items() if np.isfinite([figure.value, figure.error]).all()}
 
