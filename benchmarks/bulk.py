@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.csv
 from astropy.io import fits
 from astropy.wcs import WCS
+from bulk_cutter import cutting
 from rich.console import Console
 from rich.table import Table
 
@@ -49,9 +50,9 @@ MAKE_CHEAP = """
 import sys, keras
 pixels = keras.Input((32, 32, 3), name="pixels")
 x = pixels
-for filters in (24, 48, 64):
+for filters in (16, 32, 48):
     x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
-x = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(x))
+x = keras.layers.Dense(32, activation="relu")(keras.layers.Flatten()(x))
 model = keras.Model(pixels, {"mean": keras.layers.Dense(3, name="mean")(x)})
 spec = [keras.InputSpec(shape=(None, 32, 32, 3), dtype="float32", name="pixels")]
 model.export(sys.argv[1], input_signature=spec, verbose=False)
@@ -141,26 +142,11 @@ def whole_path(
     return seconds, sum(answer["measured"] for answer in answers), max(answer["peak"] for answer in answers)
 
 
-def cutting(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> float:
-    """Rows/s of cutting and normalising alone, in one process."""
-    surveys, card = Surveys.read(Settings(surveys_dir=folder)), ModelCard.read(model)
-    order = np.argsort(dec)
-    start, rows = perf_counter(), 0
-    for first in range(0, len(order), CHUNK):
-        some = order[first : first + CHUNK]
-        for cutouts in Cutter(surveys.get("bench"), card, ra[some], dec[some]).cutouts():
-            rows += len(model_inputs(cutouts.pixels, card)["pixels"]) if len(cutouts.rows) else 0
-    rate = rows / (perf_counter() - start)
-    surveys.close()
-    return rate
-
-
 def profile(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> dict[str, float]:
     """Microseconds of one core for a row, by what they are spent on; without the model and the way to it."""
     names = {
         "where it is (WCS, tiles, order)": ("placement.py", "place"),
-        "reading pixels and masks": ("slicing.py", "_read"),
-        "units": ("slicing.py", "of"),
+        "reading, masks and units": ("slicing.py", "cut_pixels"),
         "S/N and flags": ("slicing.py", "_looked_at"),
         "normalising": ("modelinput.py", "model_inputs"),
         "quantiles": ("posterior.py", "quantiles"),
@@ -245,9 +231,8 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
         for model in models:
             rates[f"{model} alone"] = _timed(f"{model} alone", lambda: model_alone(models[model], 2.0)[0])  # noqa: B023
             rates[model] = _timed(model, lambda: measured(model, plan, chunks, arguments.rows, arguments.workers))  # noqa: B023
-        rates["cutting"] = _timed(
-            "cutting and normalising, one process", lambda: cutting(folder, models["paper-3band"], ra, dec)
-        )
+        for key, snr in (("cutting", False), ("cutting, S/N", True)):
+            rates[key] = _timed(key, lambda: cutting(folder, plan, chunks, models["paper-3band"], snr=snr))  # noqa: B023
         if not arguments.no_cutana:
             few = arguments.rival_rows
             rates["cutana"] = _timed("cutana, two processes", lambda: cutana(folder, ra, dec, few))
@@ -284,7 +269,8 @@ def report(
     line("cheap network", "cheap-3band", "cutana + TensorFlow, paper's network", "cutana paper-3band", "12")
     line("cheap network", "cheap-3band", "cutana + TensorFlow, cheap network", "cutana cheap-3band", "")
     line("paper's network", "paper-3band", "cutana + TensorFlow, paper's network", "cutana paper-3band", "")
-    line("cutting and normalising, one process", "cutting", "cutana, two processes", "cutana", "10")
+    line("cutting and normalising, two processes", "cutting", "cutana, two processes", "cutana", "10")
+    line("the same with S/N and flags", "cutting, S/N", "cutana, without them", "cutana", "")
     console.print(table)
     if len(peaks) > 2:
         few, many = 10_000, arguments.memory_rows

@@ -127,8 +127,7 @@ class Cutter:
                 continue
             for start in range(0, len(found.rows), BATCH):
                 part = slice(start, start + BATCH)
-                some = Factors(factors.values[part], factors.known)
-                yield from self._sliced(found.part(part), some, rows[found.rows[part]])
+                yield from self._sliced(found.part(part), factors.part(part), rows[found.rows[part]])
         yield from self._alone(rows[placement.alone])
 
     def _sliced(self, part: Place, factors: Factors, rows: Numbers) -> Iterator[Cutouts]:

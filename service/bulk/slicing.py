@@ -61,6 +61,10 @@ class Factors:
                     raise UnitError(message) from error
         return cls(values, known)
 
+    def part(self, rows: slice) -> "Factors":
+        """The same for some of the rows."""
+        return Factors(self.values[rows], self.known)
+
 
 def cut_slices(
     survey: Survey, card: ModelCard, place: Place, factors: Factors, rows: Numbers
@@ -91,7 +95,7 @@ def cut_slices(
     MosaicError
         If a mosaic cannot be read.
     """
-    pixels, absent, alone = _read(survey, card, place, factors)
+    pixels, absent, alone = cut_pixels(survey, card, place, factors)
     outside = (absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)) & ~alone
     good = ~alone & ~outside
     if not good.all():
@@ -108,8 +112,25 @@ def no_data(survey: Survey, card: ModelCard) -> str:
     return f"survey {survey.name} does not have data here in {some} of {', '.join(card.bands)}."
 
 
-def _read(survey: Survey, card: ModelCard, place: Place, factors: Factors) -> tuple[NDArray[np.float32], Bools, Bools]:
-    """Calibrated pixels, shape (N, bands, 32, 32); which bands are absent; which rows have to be cut alone."""
+def cut_pixels(
+    survey: Survey, card: ModelCard, place: Place, factors: Factors
+) -> tuple[NDArray[np.float32], Bools, Bools]:
+    """The pixels of some rows in nJy.
+
+    Parameters
+    ----------
+    survey, card, place, factors
+        See `cut_slices`, also for the error.
+
+    Returns
+    -------
+    pixels : ndarray of float32, shape (N, bands, 32, 32)
+        NaN in absent bands.
+    absent : ndarray of bool, shape (N, bands)
+        Which bands have no data.
+    alone : ndarray of bool, shape (N,)
+        Rows that have to be cut alone, whose pixels are of no use.
+    """
     count, bands = len(place.pixels), len(card.bands)
     pixels = np.empty((count, bands, SIZE, SIZE), dtype=np.float32)
     absent, alone = np.ones((count, bands), dtype=bool), np.zeros(count, dtype=bool)
