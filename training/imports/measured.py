@@ -214,4 +214,7 @@ def _stacked(tables: list[Table]) -> Table:
 
 
 def _cell(figure: Figure | None) -> str:
-    return "" if figure is None else f"{figure.value:.3f} ± {figure.error:.3f}"
+    if figure is None:
+        return ""
+    # One galaxy cannot be resampled.
+    return f"{figure.value:.3f} ± {figure.error:.3f}" if figure.error else f"{figure.value:.3f}"

@@ -15,6 +15,7 @@ import numpy as np
 from astropy.cosmology import Planck15
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from rich.progress import track
 
 from redden import __version__
 from redden.bands import BANDS, known_band
@@ -194,7 +195,7 @@ def read_particles(file: Path, redshift: float | None = None) -> list[Particles]
 
 
 def _batches(galaxies: list[Particles], settings: ParticleImport) -> Iterator[dataset.Batch]:
-    for number, particles in enumerate(galaxies):
+    for number, particles in enumerate(track(galaxies, "Importing galaxies")):
         rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number,)))
         rows = [{"galaxy": number, **scene(particles, settings, rng)}] if np.isfinite(log_ssfr(particles)) else []
         yield 1, 1 - len(rows), {name: np.array([row[name] for row in rows]) for name in dataset.COLUMNS}

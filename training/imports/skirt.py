@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from rich.progress import track
 
 from redden import __version__
 from redden.bands import BANDS, known_band
@@ -109,7 +110,8 @@ def _batches(
     rows: list[Row], names: list[str], bands: tuple[str, ...], settings: SkirtImport
 ) -> Iterator[dataset.Batch]:
     """The scenes of one galaxy after the other."""
-    for name, views in groupby(rows, key=lambda row: row.galaxy):
+    groups = groupby(rows, key=lambda row: row.galaxy)
+    for name, views in track(groups, "Importing galaxies", total=len(names)):
         found = []
         for row in views:
             try:
