@@ -1,7 +1,7 @@
 """Commands that measure galaxies whose values are known: `evaluate` on mocks, `compare` on the sky."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,3 +42,33 @@ def evaluate(
         Console().print(table(evaluation))
     if report is not None:
         print(write_report(measured, directories, report))
+
+
+@app.command()
+def compare(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="CSV, ECSV, FITS or VOTable: id, files (cutouts, separated by blanks) and, where known, z, unit, a_v, "
+            "log_ssfr_10, log_ssfr_100, beta, with errors in z_err, a_v_err and so on.",
+        ),
+    ],
+    models: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Runs, or models NAME/VERSION/.")],
+    out: Annotated[Path, typer.Option(help="Directory for values, table, figures and page.")],
+    bagpipes: Annotated[
+        Literal["lognormal", "delayed", "dblplaw", "constant"] | None,
+        typer.Option(help="Fit Bagpipes (extra `sed`) to the photometry too, with this star-formation history."),
+    ] = None,
+) -> None:
+    """Measure real galaxies and compare with SED fits and with the ultraviolet slope."""
+    from training.real.catalogue import read_catalogue
+    from training.real.measure import measure_real
+    from training.real.write import write_comparison
+    from training.report.table import markdown
+
+    with user_errors():
+        differences = write_comparison(measure_real(read_catalogue(table), models, bagpipes), out)
+    print(markdown(differences))
+    print(out / "index.html")

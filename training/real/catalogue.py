@@ -1,0 +1,103 @@
+"""A table of real galaxies: where their cutouts are, and what SED fits and slopes say of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from astropy.table import Row, Table
+
+from redden.errors import ReddenError
+from redden.fits import Upload
+
+REFERENCES: Final = ("a_v", "log_ssfr_10", "log_ssfr_100", "beta")
+"""Columns of reference values: A_V in mag, log10 of sSFR in 1/yr over 10 and 100 Myr, and the ultraviolet slope.
+
+The standard error of each stands in a column of the same name with ``_err``.
+"""
+
+
+class CatalogueError(ReddenError):
+    """A table of real galaxies cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealGalaxy:
+    """One row of the table; numbers are NaN where they are not known."""
+
+    id: str
+    files: tuple[Path, ...]
+    """Cutouts: one file per band, or files with several bands."""
+    z: float
+    z_err: float
+    references: dict[str, tuple[float, float]]
+    """Value and standard error of each of `REFERENCES`."""
+    unit: str | None
+    """Unit of the pixels, in place of what the headers say."""
+
+    @property
+    def redshift(self) -> tuple[float, float] | None:
+        """Redshift and its standard error, 0 where none is stated; None if it is not known."""
+        return None if np.isnan(self.z) else (self.z, 0.0 if np.isnan(self.z_err) else self.z_err)
+
+    def uploads(self) -> list[Upload]:
+        """The content of the files.
+
+        Raises
+        ------
+        CatalogueError
+            If a file cannot be read.
+        """
+        try:
+            return [Upload(file.name, file.read_bytes()) for file in self.files]
+        except OSError as error:
+            raise CatalogueError(f"the cutouts of {self.id} cannot be read: {error}.") from error
+
+
+def read_catalogue(file: Path) -> list[RealGalaxy]:
+    """Read a table in any format that astropy tells from the file: CSV, ECSV, FITS, VOTable.
+
+    Parameters
+    ----------
+    file : Path
+        With the columns ``id`` and ``files`` (paths beside the table, separated by blanks). ``z``, ``z_err``, ``unit``,
+        and `REFERENCES` with their errors are optional.
+
+    Returns
+    -------
+    list of RealGalaxy
+
+    Raises
+    ------
+    CatalogueError
+        If it is no table, is empty, or lacks a column.
+    """
+    try:
+        table = Table.read(file, format="ascii.csv") if file.suffix == ".csv" else Table.read(file)
+    except Exception as error:  # each of astropy's readers has errors of its own
+        raise CatalogueError(f"{file} cannot be read as a table: {error}") from error
+    missing = [name for name in ("id", "files") if name not in table.colnames]
+    if missing or not len(table):
+        has = ", ".join(table.colnames)
+        raise CatalogueError(f"{file} needs rows with the columns id and files; it has {len(table)} rows of {has}.")
+    return [_galaxy(row, file.parent) for row in table]
+
+
+def _galaxy(row: Row, folder: Path) -> RealGalaxy:
+    references = {name: (_number(row, name), _number(row, f"{name}_err")) for name in REFERENCES}
+    unit = _text(row, "unit")
+    files = tuple(folder / name for name in _text(row, "files").split())
+    return RealGalaxy(_text(row, "id"), files, _number(row, "z"), _number(row, "z_err"), references, unit or None)
+
+
+def _text(row: Row, name: str) -> str:
+    value: Any = row[name] if name in row.colnames else ""
+    return "" if np.ma.is_masked(value) else str(value).strip()
+
+
+def _number(row: Row, name: str) -> float:
+    text = _text(row, name)
+    try:
+        return float(text) if text else np.nan
+    except ValueError as error:
+        raise CatalogueError(f"{name} of galaxy {_text(row, 'id')} is {text!r}, which is no number.") from error
