@@ -90,8 +90,10 @@ class Augmentation:
         symmetry = np.array([0, *TURNS.values(), 0, 0])[kinds]
         made = turn(pixels, symmetry)
         noisy, drawn = kinds == NOISE, kinds == HOG
-        made[noisy] = each_band(made[noisy] + rng.normal(0, self.noise, made[noisy].shape).astype(np.float32))
-        made[drawn] = hog_images(made[drawn])
+        if noisy.any():
+            made[noisy] = each_band(made[noisy] + rng.normal(0, self.noise, made[noisy].shape).astype(np.float32))
+        if drawn.any():
+            made[drawn] = hog_images(made[drawn])
         return made
 
     def batches(self, pixels: Pixels, labels: NDArray[np.float32], *, batch_size: int, seed: int) -> tf.data.Dataset:

@@ -48,7 +48,7 @@ def hog_images(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     ]
     histograms = np.array(cells).reshape(-1, SIZE // CELL, SIZE // CELL, ORIENTATIONS)
     drawn = np.einsum("nrco,ouv->nrucv", histograms, _strokes()).astype(np.float32)
-    return each_band(drawn.reshape(len(pixels), -1, SIZE, SIZE).transpose(0, 2, 3, 1))
+    return each_band(drawn.reshape(len(pixels), pixels.shape[-1], SIZE, SIZE).transpose(0, 2, 3, 1))
 
 
 @cache
