@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redden.posterior import QUANTITIES
 from training.comparison import Answered, Assessment, Method, Row, ask, compare, remembered
@@ -139,7 +140,9 @@ def _one_by_one(method: Method, seen: Mocks, place: Path) -> Answered:
         )
         for row, galaxy in enumerate(seen.galaxy)
     ]
-    quantiles = {name: np.concatenate([one.quantiles[name] for one in found]) for name in QUANTITIES}
+    quantiles: dict[str, NDArray[np.float64]] = {
+        name: np.concatenate([one.quantiles[name] for one in found]) for name in QUANTITIES
+    }
     return Answered(method.name, float(np.mean([one.milliseconds for one in found])), quantiles)
 
 

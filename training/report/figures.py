@@ -135,8 +135,8 @@ def against_truth(measured: Sequence[Measured], name: QuantityName) -> Picture:
         column[1].set(xlabel=_AXIS[name], ylabel="images")
         column[1].legend(fontsize=8)
         difference = estimate - truth
-        inside = np.quantile(difference, [0.005, 0.995])
-        column[2].hist(difference, bins=np.linspace(*inside, 41).tolist(), color="0.6")
+        least, most = np.quantile(difference, [0.005, 0.995])
+        column[2].hist(difference, bins=np.linspace(least, most, 41).tolist(), color="0.6")
         column[2].axvline(0, color="k", lw=0.9)
         column[2].axvline(difference.mean(), color="C3", ls="--", lw=0.9)
         text = f"mean {difference.mean():+.3g}, sigma {difference.std():.3g}"
