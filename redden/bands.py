@@ -1,6 +1,7 @@
 """The NIRCam wide and medium bands that redden knows, and how a band is told from a header or a file name."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from redden.errors import BandError
@@ -56,6 +57,18 @@ def find_bands(text: str) -> list[str]:
     """
     spaced = text.replace("_", " ")
     return list(dict.fromkeys(f"F{digits}{kind.upper()}" for digits, kind in _BAND_IN_TEXT.findall(spaced)))
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Bands of these names, each once, from blue to red.
+
+    Raises
+    ------
+    BandError
+        If redden does not have one.
+    """
+    asked = {known_band(name).name for name in names}
+    return tuple(band for band in BANDS if band in asked)
 
 
 def known_band(name: str) -> Band:

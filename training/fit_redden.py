@@ -23,7 +23,7 @@ from redden.photometric import PHOTOMETRIC, context_columns
 from redden.posterior import QUANTITIES
 from redden.signature import LOGITS, MEAN, SCALE_TRIL
 from training.batches import Looks, labels, looks
-from training.dataset import DatasetCard
+from training.dataset import DatasetCard, DatasetError
 from training.fit import HISTORY_FILE, NETWORK_FILE
 from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
 from training.observe import ObservationPrior
@@ -140,6 +140,8 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
         In the order of `shapes`: the fitted network, and its history: ``looks``, ``loss`` and ``val_loss``.
     """
     _, scenes = load_scenes(data)
+    if scenes.bands != tuple(BANDS):
+        raise DatasetError(f"scenes in {', '.join(BANDS)} are needed; {data} has {', '.join(scenes.bands)}.")
     keras.utils.clear_session()
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))

@@ -11,9 +11,19 @@ from redden.bands import BANDS
 from redden.errors import CatalogueError
 from training import dataset
 from training.cli import app
+from training.configs import config_file
 from training.dataset import DatasetError
+from training.fit_redden import Config
+from training.fit_redden import fit as fit_redden
 from training.imports.measured import measure_scenes
-from training.imports.particles import ParticleImport, draw_in_kernel, log_ssfr, read_particles, scene
+from training.imports.particles import (
+    ParticleImport,
+    draw_in_kernel,
+    import_particles,
+    log_ssfr,
+    read_particles,
+    scene,
+)
 from training.simulate.ssp import extinction
 
 MODEL = Path(__file__).parents[2] / "models/redden/1"
@@ -178,6 +188,16 @@ def test_scenes_are_observed_into_a_data_set_of_images_with_noise(imported: Path
     again = CliRunner().invoke(app, ["observe-scenes", str(tmp_path / "observed"), str(tmp_path / "twice")])
     assert again.exit_code == 2
     assert "observed already" in " ".join(again.output.split())
+
+
+def test_scenes_in_few_bands_are_in_order_and_not_for_the_network_of_seven(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.h5", {"z007p000/1": galaxy()})
+    card = import_particles(file, tmp_path / "scenes", ParticleImport(bands=("F444W", "F277W", "F356W")))
+    assert card.bands == ("F277W", "F356W", "F444W")
+    config = config_file("redden")
+    assert config is not None
+    with pytest.raises(DatasetError, match="has F277W, F356W, F444W"):
+        fit_redden(Config.read(config), tmp_path / "scenes", [], print)
 
 
 def test_a_model_measures_imported_scenes(imported: Path) -> None:

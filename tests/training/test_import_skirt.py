@@ -265,6 +265,10 @@ def test_a_wrong_product_says_what_would_be_right(tmp_path: Path) -> None:
         read_product([write_cube(tmp_path / "scale.fits", flat, wavelength, CUNIT1="")], place)
     with pytest.raises(UnreadableFileError, match="cannot be read"):
         read_product([tmp_path / "absent.fits"], place)
+    truncated = write_cube(tmp_path / "truncated.fits", flat, wavelength)
+    truncated.write_bytes(truncated.read_bytes()[:20_000])
+    with pytest.raises(UnreadableFileError, match="truncated.fits"):
+        read_product([truncated], place)
     sparse = read_product([write_cube(tmp_path / "sparse.fits", flat[::20], wavelength[::20])], place)
     with pytest.raises(BandError, match="--planes"):
         in_bands(sparse, ("F356W",), place)

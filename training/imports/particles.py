@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
 from redden import __version__
-from redden.bands import BANDS, known_band
+from redden.bands import BANDS, in_order
 from redden.errors import CatalogueError
 from training import dataset
 from training.imports.skirt import expected_snr
@@ -107,7 +107,7 @@ def import_particles(file: Path, directory: Path, settings: ParticleImport) -> d
     CatalogueError
         If the file cannot be read, has no galaxy, or a galaxy lacks something.
     """
-    bands = tuple(known_band(band).name for band in settings.bands)
+    bands = in_order(settings.bands)
     galaxies = read_particles(file, settings.redshift)
     chosen = settings.model_copy(update={"bands": bands})
     return dataset.write(

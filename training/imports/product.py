@@ -124,8 +124,8 @@ def read_product(
         if len(files) == 1 and planes is None and (cube := _read_datacube(files[0], place, unit, pixel_scale)):
             return cube
         uploads = [Upload(file.name, file.read_bytes()) for file in files]
-    except OSError as error:
-        raise UnreadableFileError(f"a product cannot be read: {error}.") from error
+    except (OSError, TypeError, ValueError) as error:  # of what is missing, no FITS, or truncated
+        raise UnreadableFileError(f"{', '.join(file.name for file in files)} cannot be read: {error}.") from error
     return _of_bands(read_any_band(uploads, planes), place, unit, pixel_scale)
 
 

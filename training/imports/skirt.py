@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
 from redden import __version__
-from redden.bands import BANDS, known_band
+from redden.bands import BANDS, in_order
 from redden.errors import BadPixelsError, BandError, ReddenError
 from redden.pixelgrid import SCALE_RANGE
 from training import dataset
@@ -64,7 +64,7 @@ def import_skirt(table: Path, directory: Path, settings: SkirtImport) -> dataset
         If a product cannot be used; the message begins with its row.
     """
     rows = read_rows(table)
-    bands = tuple(known_band(band).name for band in settings.bands or _bands_of(rows[0], settings))
+    bands = in_order(settings.bands or _bands_of(rows[0], settings))
     names = list(dict.fromkeys(row.galaxy for row in rows))
     return dataset.write(
         directory,
