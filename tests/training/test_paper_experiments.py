@@ -51,7 +51,7 @@ def test_the_command_writes_outcomes_once_and_a_table(blobs: Path, tmp_path: Pat
 def test_only_the_leaks_test_on_what_was_trained_on(blobs: Path, split: str) -> None:
     _, samples = load(blobs, ("F277W",), "each-band")
     variant = Variant.model_validate({"asks": "", "split": split})
-    (train, _, test), left = experiments._shared_out(samples, "a_v", variant, Augmentation(factor=2.5), seed=0)
+    (train, _, test), _, left = experiments._shared_out(samples, "a_v", variant, Augmentation(factor=2.5), seed=0)
     shared = np.isin(test.galaxy, train.galaxy).mean()
     assert (shared == 0) == (split == "galaxies-85-15")
     turned = {np.sort(image, axis=None).tobytes() for image in train.pixels}

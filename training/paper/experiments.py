@@ -137,8 +137,7 @@ def run(
     if variant.most_a_v is not None:
         samples = samples.select(samples.truth["a_v"] <= variant.most_a_v)
     augmentation = Augmentation(factor=factor, hog=variant.hog, balanced=variant.balanced)
-    parts, augmentation = _shared_out(samples, target, variant, augmentation, seed)
-    train, validation, test = parts
+    (train, validation, test), median, augmentation = _shared_out(samples, target, variant, augmentation, seed)
     network, history = fit_network(replace(recipe, batches=augmentation.batches), train, validation, seed=seed)
     answer = network.parts[0].model.predict(test.pixels, batch_size=BATCH, verbose=0)[:, 0].astype(np.float64)
     outcome = Outcome(
@@ -150,7 +149,7 @@ def run(
         train_images=len(train),
         test_images=len(test),
         test_galaxies=test.galaxies,
-        figures=figures(_estimates(test, target, answer, float(np.median(train.truth[target]))), seed=seed),
+        figures=figures(_estimates(test, target, answer, median), seed=seed),
     )
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(outcome.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -170,8 +169,8 @@ def _recipe(model: str, target: TargetName, variant: Variant, *, epochs: int) ->
 
 def _shared_out(
     samples: Samples, target: TargetName, variant: Variant, augmentation: Augmentation, seed: int
-) -> tuple[list[Samples], Augmentation]:
-    """Training, validation and test images, and the augmentation that is still to be done."""
+) -> tuple[list[Samples], float, Augmentation]:
+    """Training, validation and test images, the median of dusty training images, and what augmentation is left."""
     as_it_is: NDArray[np.bool_] = samples.truth["a_v"] > 0
     if variant.split == "copies-leak":
         rng = np.random.default_rng(seed)
@@ -182,7 +181,8 @@ def _shared_out(
         augmentation = replace(augmentation, factor=1.0)
     part = split_images(samples.galaxy, seed, "images-leak" if variant.split == "copies-leak" else variant.split)
     masks = part == "train", part == "validation", (part == "test") & as_it_is
-    return [samples.select(mask) for mask in masks], augmentation
+    median = float(np.median(samples.truth[target][(part == "train") & as_it_is]))
+    return [samples.select(mask) for mask in masks], median, augmentation
 
 
 def _estimates(test: Samples, target: TargetName, answer: NDArray[np.float64], median: float) -> Estimates:
