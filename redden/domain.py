@@ -69,7 +69,7 @@ def warning(card: ModelCard, score: float) -> str | None:
     if card.domain is None or score <= card.domain.threshold:
         return None
     return (
-        f"The cutout is not like the galaxies that {card.name} was trained on: its domain score is {score:.2f}, and "
-        f"only 1 % of them are above {card.domain.threshold:.2f}. It may be a star, a galaxy at another redshift, an "
+        f"The cutout is not like the galaxies that {card.name} was trained on: its domain score is {score:.3g}, and "
+        f"only 1 % of them are above {card.domain.threshold:.3g}. It may be a star, a galaxy at another redshift, an "
         "artefact, or have pixels of another scale. Look at the image before using the numbers."
     )

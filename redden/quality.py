@@ -13,6 +13,11 @@ from redden.snr import aperture_noise
 LOW_SNR: Final = 5.0
 """The paper's selection, and that of the training images."""
 
+BANDS_IGNORED: Final = "bands_ignored"
+"""Code of the flag of bands that were sent to a model that does not look at them."""
+REDSHIFT_IGNORED: Final = "redshift_ignored"
+"""Code of the flag of a redshift that was stated and does not count."""
+
 DEPTH_APERTURE: Final = 0.1
 """Radius in arcsec of the circle for which depths are stated."""
 _AB_OF_ONE: Final = float((1 * u.nJy).to_value(u.ABmag))

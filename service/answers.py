@@ -20,6 +20,7 @@ from redden.cutout import Cutout, used_bands
 from redden.domain import OUT_OF_DOMAIN, domain_scores, warning
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, exceedance, quantiles
+from redden.quality import BANDS_IGNORED, REDSHIFT_IGNORED
 
 Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -85,9 +86,9 @@ def _left_aside(
     others = [band for band in cutout.bands if band not in card.bands]
     if others:
         message = f"{card.name} looks at {', '.join(card.bands)} alone; {', '.join(others)} did not count."
-        flags.append(Flag(code="bands_ignored", message=message))
+        flags.append(Flag(code=BANDS_IGNORED, message=message))
     if redshift is not None and not card.takes_redshift:
-        flags.append(Flag(code="redshift_ignored", message=f"{card.name} takes no redshift; the stated did not count."))
+        flags.append(Flag(code=REDSHIFT_IGNORED, message=f"{card.name} takes no redshift; the stated did not count."))
     if above is not None and above.probability is None:
         message = f"{card.name} gives point estimates only, so no probability that A_V is above {above.value:g}."
         flags.append(Flag(code="no_probability", message=message))

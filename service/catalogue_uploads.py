@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from redden.jobs import JobOptions, JobRequest
 from service.errors import MediaTypeError, UploadError
 from service.jobs.manager import CatalogueFile
-from service.uploads import FORM_TYPE, limited, media_type
+from service.uploads import FORM_TYPE, form_of, limited, media_type, receiving
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,6 +78,8 @@ async def received(request: Request, max_bytes: int) -> AsyncIterator[tuple[Cata
         If the body is no form.
     UploadError
         If it has no file, or several.
+    StorageError
+        If there is no room for it.
     """
     if media_type(request) != FORM_TYPE:
         raise MediaTypeError(
@@ -85,13 +87,14 @@ async def received(request: Request, max_bytes: int) -> AsyncIterator[tuple[Cata
             f"e.g. `curl -F {PART}=@galaxies.csv -F survey=demo`."
         )
     request = limited(request, max_bytes, "Split the catalogue, or send fewer columns.")
-    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+    async with form_of(request, 1, _MAX_FIELDS) as form:
         file = form.get(PART)
         if not isinstance(file, UploadFile):
             raise UploadError(f"the form has no file named `{PART}`, e.g. `curl -F {PART}=@galaxies.csv`.")
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "catalogue"
-            await run_sync(_copy, file, path)
+        with ExitStack() as stack:
+            with receiving():
+                path = Path(stack.enter_context(TemporaryDirectory())) / "catalogue"
+                await run_sync(_copy, file, path)
             yield CatalogueFile(path, file.filename or None, file.content_type), _texts(form)
 
 

@@ -35,7 +35,7 @@ def answer_table(answer: Answer) -> RenderableType:
         lines.append(Text(f"P(A_V > {answer.a_v_above.value:g}) = {answer.a_v_above.probability:.3f}"))
     if answer.domain_score is not None:
         verdict = "like" if answer.in_domain else "not like"
-        lines.append(Text(f"Domain score {answer.domain_score:.2f}: {verdict} the galaxies of the training"))
+        lines.append(Text(f"Domain score {answer.domain_score:.3g}: {verdict} the galaxies of the training"))
     lines += [Text.assemble((flag.code, "bold yellow"), f": {flag.message}") for flag in answer.flags]
     return Group(table, *lines)
 

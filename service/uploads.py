@@ -1,14 +1,16 @@
 """From a request body to uploaded files: a raw FITS body, or a multipart form whose parts are all named ``files``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message
 
 from redden.fits import Upload
 from service.errors import MediaTypeError, TooLargeError, UploadError
+from service.jobs.store import StorageError
 
 MAX_FILES: Final = 7
 """One file per band."""
@@ -78,7 +80,7 @@ async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
 
 
 async def _parts(request: Request) -> AsyncIterator[Upload]:
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
+    async with form_of(request, MAX_FILES, MAX_FILES) as form:
         parts = form.multi_items()
         if not parts:
             raise UploadError(f"the form has no files. Send 1 to {MAX_FILES} FITS files in parts named `{PART}`.")
@@ -91,6 +93,35 @@ async def _parts(request: Request) -> AsyncIterator[Upload]:
             if name != PART:
                 raise UploadError(f"a part of the form is named `{name}`. Name every part `{PART}`.")
             yield Upload(part.filename, await part.read())
+
+
+@asynccontextmanager
+async def form_of(request: Request, max_files: int, max_fields: int) -> AsyncIterator[FormData]:
+    """The form of a request, whose files go with the block.
+
+    Raises
+    ------
+    StorageError
+        If there is no room for files that are too large for the memory.
+    """
+    with receiving():
+        form = await request.form(max_files=max_files, max_fields=max_fields)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+@contextmanager
+def receiving() -> Iterator[None]:
+    """Turn what the operating system says, when it keeps an upload that is larger than the memory for it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"the upload cannot be kept while it is read: {reason}. Try again later; the service needs more room."
+        ) from error
 
 
 def media_type(request: Request) -> str:

@@ -11,6 +11,7 @@ from redden.cutout import Cutout, model_pixels
 from redden.errors import ReddenError
 from redden.grid import SIZE
 from redden.modelcard import ModelCard
+from redden.quality import BANDS_IGNORED
 
 Numbers = NDArray[np.int64]
 
@@ -72,7 +73,7 @@ class Cutouts:
             np.array(list(made), dtype=np.int64),
             np.array(pixels, dtype=np.float32).reshape(-1, SIZE, SIZE, bands),
             np.array(snr, dtype=np.float32).reshape(-1, bands),
-            [" ".join(dict.fromkeys(flag.code for flag in cutout.flags)) for cutout in made.values()],
+            [_codes(cutout, card) for cutout in made.values()],
             refused,
         )
 
@@ -91,3 +92,11 @@ class Cutouts:
         """Some of them; why other rows have none is left out."""
         part = slice(start, stop)
         return Cutouts(self.rows[part], self.pixels[part], self.snr[part], self.flags[part])
+
+
+def _codes(cutout: Cutout, card: ModelCard) -> str:
+    """The flags of a cutout, and that of bands that the model does not look at."""
+    codes = [flag.code for flag in cutout.flags]
+    if not set(cutout.bands) <= set(card.bands):
+        codes.append(BANDS_IGNORED)
+    return " ".join(dict.fromkeys(codes))

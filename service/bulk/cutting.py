@@ -151,7 +151,7 @@ class Cutter:
     def _cutout(self, row: int) -> Cutout | ReddenError:
         """What the path of a single position cuts, or what stands in its way."""
         position = SkyCoord(self.ra[row] * u.deg, self.dec[row] * u.deg)
-        bands = self.card.bands if set(self.card.bands) <= set(self.survey.mosaics) else None
+        bands = bands_to_read(self.survey, self.card)
         size = CUTOUT_SIZE if self.recentre is None else CUTOUT_SIZE + 2 * self.recentre_radius
         move = partial(cut, recentre=self.recentre, recentre_radius=self.recentre_radius)
         try:

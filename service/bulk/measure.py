@@ -18,6 +18,7 @@ from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
 from redden.posterior import quantiles
+from redden.quality import REDSHIFT_IGNORED
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.columns import OK, QUANTILES, result_columns, schema
 from service.bulk.cutouts import Cutouts
@@ -58,7 +59,8 @@ async def measure_positions(
     predict : callable
         Asks the model, as ``ModelServer.predict`` does once model and version are bound.
     redshift : ndarray, shape (N, 2), optional
-        Redshift and its standard error, NaN where unknown.
+        Redshift and its standard error, NaN where unknown. A redshift of unknown error is left aside, with a flag: it
+        could be exact or a guess.
     recentre : "peak" or "centroid", optional
         Move the cutouts onto their sources, see `redden.recentre`.
     recentre_radius : float
@@ -132,7 +134,7 @@ async def measure_cutouts(
     card, predict, redshift
         See `measure_positions`, also for the result and the errors.
     """
-    results = _Results(card, rows)
+    results = _Results(card, rows, _left_aside(card, redshift))
     batches = _batches(cutouts, results)
     inputs = _inputs(batches, card, redshift, results)
     flying: deque[tuple[NDArray[np.int64], asyncio.Task[Tensors]]] = deque()
@@ -193,7 +195,10 @@ def _inputs(
 
 
 def _tensors(cutouts: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | None) -> Inputs:
-    return model_inputs(cutouts.pixels, card, None if redshift is None else redshift[cutouts.rows])
+    told = None if redshift is None else redshift[cutouts.rows]
+    if told is not None:
+        told[np.isnan(told[:, 1])] = np.nan
+    return model_inputs(cutouts.pixels, card, told)
 
 
 def _alone(cutout: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | None) -> Cutouts:
@@ -205,12 +210,22 @@ def _alone(cutout: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | Non
     return cutout
 
 
+def _left_aside(card: ModelCard, redshift: NDArray[np.float64] | None) -> set[int]:
+    """Rows whose redshift does not count: the model takes none, or nobody knows how good it is."""
+    if redshift is None:
+        return set()
+    value, error = redshift.T
+    return set(np.flatnonzero(np.isfinite(value) & (np.isnan(error) | (not card.takes_redshift))).tolist())
+
+
 @dataclass(slots=True)
 class _Results:
     """What is known of each row so far."""
 
     card: ModelCard
     rows: int
+    redshift_ignored: set[int]
+    """Rows whose redshift was stated and does not count."""
     _snr: NDArray[np.float32] = field(init=False)
     _flags: list[str | None] = field(init=False)
     _status: list[str | None] = field(init=False)
@@ -231,7 +246,7 @@ class _Results:
         """Take note of what cutouts look like."""
         self._snr[cutouts.rows] = cutouts.snr
         for row, flags in zip(cutouts.rows.tolist(), cutouts.flags, strict=True):
-            self._flags[row] = flags
+            self._flags[row] = f"{flags} {REDSHIFT_IGNORED}".lstrip() if row in self.redshift_ignored else flags
             self._status[row] = OK
 
     def add(self, rows: NDArray[np.int64], outputs: Tensors) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
+import astropy.units as u
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -175,6 +176,7 @@ def _spool(schema: pa.Schema, parts: Iterable[pa.Table], spool: IO[bytes]) -> tu
 
 
 def _header(schema: pa.Schema, columns: list[_FitsColumn], rows: int) -> fits.Header:
+    schema = pa.schema([_in_words(field) for field in schema], schema.metadata)
     made = [
         fits.Column(
             name=_ascii(field.name),
@@ -200,6 +202,16 @@ def _header(schema: pa.Schema, columns: list[_FitsColumn], rows: int) -> fits.He
     for line in yaml_comments(get_yaml_from_table(described)):
         header.add_comment(line)
     return header
+
+
+def _in_words(field: pa.Field) -> pa.Field:
+    """A column whose unit, if it is a logarithm, stands in its description: FITS has no word for it in ``TUNITn``."""
+    unit = u.Unit(field_text(field, "unit") or "", parse_strict="silent")
+    if not isinstance(unit, u.function.FunctionUnitBase):
+        return field
+    words = f"{field_text(field, 'description') or ''}, in {unit.to_string()}".removeprefix(", ")
+    known = {key: value for key, value in field.metadata.items() if key != b"unit"}
+    return field.with_metadata(known | {b"description": words.encode()})
 
 
 def _add_card(header: fits.Header, key: str, value: Any) -> bool:

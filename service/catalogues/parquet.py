@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from astropy.io import votable
 from astropy.table import Table, serialize
@@ -17,6 +18,8 @@ VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 """Where a VOTable without data describes the columns."""
 VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
 _YAML_KEY: Final = b"table_meta_yaml"
+MAX_TEXT: Final = 4 * 2**30
+"""Most bytes of the texts of a table."""
 MAX_CELLS: Final = 500_000_000
 """Most values of a table; a few kB of Parquet can say that a column holds a billion times the same."""
 
@@ -27,7 +30,7 @@ def read_parquet(path: Path) -> pa.Table:
     Raises
     ------
     CatalogueError
-        If it cannot be read, or holds more than `MAX_CELLS` values.
+        If it cannot be read, or holds more than `MAX_CELLS` values, or texts of more than `MAX_TEXT`.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -36,6 +39,7 @@ def read_parquet(path: Path) -> pa.Table:
                 raise CatalogueError(
                     f"the Parquet file holds {cells:,} values; {MAX_CELLS:,} are taken. Send fewer rows or columns."
                 )
+            _check_texts(path, file)
             table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CatalogueError(f"the Parquet file cannot be read: {error}") from error
@@ -47,6 +51,37 @@ def read_parquet(path: Path) -> pa.Table:
     fields = [_merged(field, described[field.name]) if field.name in described else field for field in table.schema]
     schema = pa.schema(fields, table.schema.metadata)
     return table.cast(with_meta(schema, meta) if meta else schema)
+
+
+def _check_texts(path: Path, file: pq.ParquetFile) -> None:
+    """Refuse texts of more than `MAX_TEXT`; a file says once what may stand in each of a million rows."""
+    columns = [file.schema.column(number) for number in range(len(file.schema))]
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    left = MAX_TEXT
+    with pq.ParquetFile(path, read_dictionary=texts) as folded:
+        for text in texts:
+            for group in range(folded.num_row_groups):
+                left -= sum(map(_unfolded, folded.read_row_group(group, [text]).itercolumns()))
+                if left < 0:
+                    raise CatalogueError(
+                        f"the texts of the Parquet file take more than {MAX_TEXT / 2**30:g} GiB when they are read. "
+                        "Send fewer columns."
+                    )
+
+
+def _unfolded(column: pa.ChunkedArray) -> int:
+    """Bytes of texts, also in lists, that are kept once each."""
+    count = 0
+    for values in column.chunks:
+        while not pa.types.is_dictionary(values.type):
+            if pa.types.is_struct(values.type):
+                return sum(_unfolded(pa.chunked_array([part])) for part in values.flatten())
+            if not hasattr(values.type, "value_type"):
+                return count
+            values = values.flatten()
+        lengths = pc.binary_length(values.dictionary)
+        count += pc.sum(lengths.take(values.indices).cast(pa.int64())).as_py() or 0
+    return count
 
 
 def _described(metadata: dict[bytes, bytes]) -> tuple[dict[str, pa.Field], dict[str, Any]]:

@@ -165,6 +165,8 @@ def positions(table: pa.Table, columns: Columns) -> tuple[NDArray[np.float64], N
 def redshifts(table: pa.Table, columns: Columns) -> NDArray[np.float64] | None:
     """Redshift and its standard error, shape (N, 2), NaN where unknown; None if no column holds redshifts.
 
+    Without a column of errors all redshifts are exact, as spectroscopic ones nearly are.
+
     Raises
     ------
     CatalogueError
@@ -174,7 +176,7 @@ def redshifts(table: pa.Table, columns: Columns) -> NDArray[np.float64] | None:
         return None
     z = _numbers(table, columns.redshift)
     z[~np.isfinite(z) | (z < _UNKNOWN_REDSHIFT)] = np.nan
-    error = np.full_like(z, np.nan) if columns.redshift_error is None else _numbers(table, columns.redshift_error)
+    error = np.zeros_like(z) if columns.redshift_error is None else _numbers(table, columns.redshift_error)
     error[~np.isfinite(error) | (error < 0)] = np.nan
     return np.stack([z, error], axis=1)
 

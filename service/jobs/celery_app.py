@@ -31,6 +31,8 @@ def make_celery(settings: Settings) -> Celery:
         # A worker whose queue is away finishes what it is at, and stores it.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        # A worker that loses its queue waits for it, also while it starts, and does not give up after a hundred times.
+        broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT,
             # Look for the tasks of lost workers every second, not every 100.

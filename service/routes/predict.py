@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["measure"])
     summary="Measure the dust in one galaxy",
     response_description="A_V, E(B-V), R_V and the specific star-formation rate, with intervals.",
     response_model=Answer,
-    responses={200: PICTURE, **problem_responses(400, 404, 413, 415, 422, 503, 504)},
+    responses={200: PICTURE, **problem_responses(400, 404, 413, 415, 422, 503, 504, 507)},
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def predict(

@@ -13,7 +13,9 @@ def test_scores_above_the_threshold_are_strange() -> None:
     assert scores is not None
     assert in_domain(STRICT, scores).tolist() == [True, True, False]
     assert [warning(STRICT, score) is None for score in scores] == [True, True, False]
-    assert "domain score is 2.75, and only 1 % of them are above 2.50" in str(warning(STRICT, 2.75))
+    assert "domain score is 2.75, and only 1 % of them are above 2.5." in str(warning(STRICT, 2.75))
+    tiny = card(domain={"threshold": 5.8e-5})
+    assert "score is 0.0012, and only 1 % of them are above 5.8e-05." in str(warning(tiny, 0.0012))
 
 
 def test_a_model_without_a_score_gives_no_verdict() -> None:

@@ -38,5 +38,24 @@ def test_rows_have_the_verdict_of_single_galaxies(model, models_dir, model_serve
         assert row["in_domain"] is answer.in_domain
         assert row["domain_score"] == (None if answer.domain_score is None else pytest.approx(answer.domain_score))
         assert ("out_of_domain" in row["flags"].split()) == (answer.in_domain is False)
+        assert row["flags"].split() == list(dict.fromkeys(flag.code for flag in answer.flags))
         assert row["a_v"] == pytest.approx(answer.quantities.a_v.median, rel=1e-5)
     assert [row["in_domain"] for row in rows] == ([True, False, True] if model == "any-band" else [None, None])
+
+
+def test_a_redshift_of_unknown_error_does_not_count_and_says_so(models_dir, model_server):
+    card = ModelCard.read(models_dir / "any-band" / "1")
+    uploads = [[Upload("F444W.fits", make_image(seed=3, FILTER="F444W"))]] * 3
+    redshift = np.array([[7.0, 0.1], [7.0, np.nan], [np.nan, np.nan]])
+
+    async def measure():
+        server = ModelServer(model_server, deadline=20)
+        try:
+            ask = partial(server.predict, card.name, card.version)
+            return await measure_images(uploads, len(uploads), card, ask, redshift=redshift)
+        finally:
+            await server.close()
+
+    told, doubtful, unknown = asyncio.run(measure()).to_pylist()
+    assert doubtful["a_v"] == unknown["a_v"] != told["a_v"]
+    assert ["redshift_ignored" in row["flags"].split() for row in (told, doubtful, unknown)] == [False, True, False]

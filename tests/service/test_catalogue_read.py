@@ -280,7 +280,7 @@ def test_columns_are_kept_in_the_order_of_the_file(tmp_path):
 def test_redshifts_are_found_and_what_stands_for_unknown_is_unknown(tmp_path):
     path = save(tmp_path / "t.csv", "ra,dec,redshift,redshift_err,z_b\n1,2,3.5,.1,9\n1,2,-99,.1,9\n1,2,,-1,9\n")
     np.testing.assert_array_equal(read(path).redshift, [[3.5, 0.1], [np.nan, 0.1], [np.nan, np.nan]])
-    np.testing.assert_array_equal(read(path, redshift="z_b").redshift, [[9, np.nan]] * 3)
+    np.testing.assert_array_equal(read(path, redshift="z_b").redshift, [[9, 0]] * 3)
     assert read(save(path, "ra,dec,z\n1,2,22.5\n")).redshift is None
 
 
@@ -381,6 +381,16 @@ def test_a_parquet_file_may_not_unfold_without_end(tmp_path):
             writer.write_table(group)
     assert (tmp_path / "t").stat().st_size < 3 * 10**6
     assert "540,000,000 values" in refusal(tmp_path / "t")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_text_that_a_parquet_file_repeats_is_counted_each_time(tmp_path, nested):
+    texts = pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), ["x" * 2**20])
+    column = pa.ListArray.from_arrays(np.arange(5001, dtype=np.int32), texts) if nested else texts
+    table = pa.table({"ra": np.zeros(5000), "dec": np.zeros(5000), "note": column})
+    pq.write_table(table, tmp_path / "t", compression="zstd")
+    assert (tmp_path / "t").stat().st_size < 10**6
+    assert "more than 4 GiB" in refusal(tmp_path / "t")
 
 
 def test_parquet_keeps_its_types_and_metadata(tmp_path):

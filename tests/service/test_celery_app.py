@@ -28,6 +28,11 @@ def queue(tmp_path):
         app.close()
 
 
+def test_a_worker_waits_for_its_queue_however_long_it_is_away():
+    """Also when it goes away while the worker starts, which counts the attempts."""
+    assert make_celery(Settings()).conf.broker_connection_max_retries is None
+
+
 # `redden worker` with a task that can be caught in the act, and with less patience for lost tasks than in service.
 WORKER = """
 import os, sys, time

@@ -192,6 +192,13 @@ def test_a_form_has_files_and_nothing_else(gateway, post, image, form):
         assert hint in response.json()["detail"]
 
 
+def test_an_upload_without_room_for_it_is_a_507(gateway, image, form, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    response = gateway.post("/v1/predict", files=form(image(), b" " * 2**21))
+    assert (response.status_code, response.json()["type"]) == (507, "/problems/storage")
+    assert "No such file or directory" in response.json()["detail"]
+
+
 def test_another_media_type_is_told_the_right_one(gateway, image):
     response = gateway.post(
         "/v1/predict", content=image(), headers={"Content-Type": "application/x-www-form-urlencoded"}
