@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
 from training.user_errors import user_errors
 
@@ -27,7 +26,9 @@ def import_skirt(
     redshift: Annotated[
         float | None,
         typer.Option(
-            help="Move every galaxy there: fainter, smaller, and seen in other rest-frame light; not evolved."
+            min=0.01,
+            max=19.99,
+            help="Move every galaxy there: fainter, smaller, and seen in other rest-frame light; not evolved.",
         ),
     ] = None,
     unit: Annotated[
@@ -53,17 +54,14 @@ def import_skirt(
     from training.imports.skirt import import_skirt as read
 
     with user_errors():
-        try:
-            settings = SkirtImport(
-                bands=None if bands is None else tuple(bands.split(",")),
-                redshift=redshift,
-                unit=unit,
-                pixel_scale=pixel_scale,
-                planes=None if planes is None else tuple(name.strip().upper() for name in planes.split(",")),
-                seed=seed,
-            )
-        except ValidationError as error:
-            raise typer.BadParameter(str(error)) from error
+        settings = SkirtImport(
+            bands=None if bands is None else tuple(bands.split(",")),
+            redshift=redshift,
+            unit=unit,
+            pixel_scale=pixel_scale,
+            planes=None if planes is None else tuple(name.strip().upper() for name in planes.split(",")),
+            seed=seed,
+        )
         card = read(table, out, settings)
     print(f"{card.images} scenes of {card.galaxies_kept} galaxies in {', '.join(card.bands)}: {out}")
     print(f"Next: redden-train measure-scenes models/redden/1 --data {out}")
@@ -74,7 +72,9 @@ def import_particles(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="HDF5 with a group per galaxy.")],
     out: _Out,
     bands: _Bands = None,
-    redshift: Annotated[float | None, typer.Option(help="Of all galaxies, in place of what the file says.")] = None,
+    redshift: Annotated[
+        float | None, typer.Option(min=0.01, max=19.99, help="Of all galaxies, in place of what the file says.")
+    ] = None,
     line_of_sight: Annotated[
         Literal["x", "y", "z"], typer.Option(help="Axis along which the optical depths are.")
     ] = "z",
@@ -98,12 +98,7 @@ def import_particles(
     with user_errors():
         given = {"bands": tuple(bands.split(","))} if bands else {}
         spectra = Spectra(library=library, curve=curve)
-        try:
-            settings = ParticleImport(
-                redshift=redshift, line_of_sight=line_of_sight, spectra=spectra, seed=seed, **given
-            )
-        except ValidationError as error:
-            raise typer.BadParameter(str(error)) from error
+        settings = ParticleImport(redshift=redshift, line_of_sight=line_of_sight, spectra=spectra, seed=seed, **given)
         card = read(file, out, settings)
     print(
         f"{card.images} scenes of as many galaxies in {', '.join(card.bands)}: {out}; "

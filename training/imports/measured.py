@@ -117,7 +117,7 @@ def measure_scenes(
     network = Network(model)
     data_card, scenes = load_scenes(data)
     mocks = observe_mocks(scenes, ObservationPrior(depth=depth), looks=looks, seed=seed)
-    sets = [each for each in _band_sets(scenes.bands) if network.takes(each)]
+    sets = _different([each for each in _band_sets(scenes.bands) if network.takes(each)], network)
     if not sets:
         raise BandError(f"{network.name} needs other bands than {', '.join(scenes.bands)}, which {data_card.name} has.")
     medians = network.card.trained_on["median"]
@@ -186,6 +186,14 @@ def _band_sets(bands: Sequence[str]) -> list[BandSet]:
     if any(set(each.bands) == set(bands) for each in known):
         return known
     return [*known, BandSet(str(len(bands)), tuple(bands), False), BandSet(f"{len(bands)}+z", tuple(bands), True)]
+
+
+def _different(sets: Sequence[BandSet], network: Network) -> list[BandSet]:
+    """The sets that differ to a network, which may leave bands aside."""
+    seen: dict[object, BandSet] = {}
+    for each in sets:
+        seen.setdefault((frozenset(each.bands) & frozenset(network.card.bands), each.redshift), each)
+    return list(seen.values())
 
 
 def _figures(mocks: Mocks, name: str, answer: Array, baseline: float, seed: int) -> dict[str, Figure]:
