@@ -34,7 +34,6 @@ USUAL: Final = 16
 """Units of the layer that knows which score is usual."""
 FARTHEST: Final = 8.0
 """Features and context farther from their mean are cut off, in units of their spread."""
-EPOCHS: Final = 30
 BATCH: Final = 512
 DROPPED: Final = 0.3
 """Share of what the head's convolutions see that is hidden from each step of its fit."""
@@ -96,40 +95,46 @@ def build_domain_head(known: Evidence, context_columns: int) -> tuple[keras.Mode
     return keras.Model([maps, numbers], layers.Dense(1)(strange)), keras.Model(numbers, layers.Dense(1)(usual))
 
 
-def fit_domain(
-    network: keras.Model, inliers: Inputs, outliers: Mapping[str, Inputs], calibration: Inputs, *, seed: int
-) -> keras.Model:
-    """Give a network a domain score; its own weights stay as they are.
+def with_domain(network: keras.Model, head: keras.Model) -> keras.Model:
+    """A network with an output ``domain`` more, shape (galaxies,); its own weights stay as they are.
 
     Parameters
     ----------
     network : keras.Model
-        Fitted, with inputs ``pixels`` and ``context``, a layer ``features`` and a dictionary of outputs.
-    inliers : Inputs
-        Galaxies of the training kind.
-    outliers : mapping of str to Inputs
-        Strange cutouts by kind; each kind weighs the same.
-    calibration : Inputs
-        Other galaxies of the training kind, for the scores that are usual.
-    seed : int
-        Decides weights and order.
-
-    Returns
-    -------
-    keras.Model
-        With an output ``domain`` more, shape (galaxies,): above 0 for about 1 % of the galaxies of the training kind.
+        With inputs ``pixels`` and ``context``, a layer ``features`` and a dictionary of outputs.
+    head : keras.Model
+        Of `fit_head`, fitted to this network's evidence.
     """
-    sees = evidence(network)
-    known, others = look(sees, inliers), look(sees, calibration)
-    strange = {kind: look(sees, inputs) for kind, inputs in outliers.items()}
-    head = fit_head(known, strange, others, inliers[CONTEXT].shape[1], seed=seed)
-    return keras.Model(network.inputs, {**network.output, DOMAIN: head(sees.output)}, name=network.name)
+    seen = evidence(network).output
+    return keras.Model(network.inputs, {**network.output, DOMAIN: head(seen)}, name=network.name)
 
 
 def fit_head(
-    known: Evidence, strange: Mapping[str, Evidence], calibration: Evidence, context_columns: int, *, seed: int
+    known: Evidence,
+    strange: Mapping[str, Evidence],
+    calibration: Evidence,
+    context_columns: int,
+    *,
+    epochs: int,
+    seed: int,
 ) -> keras.Model:
-    """From evidence to the domain score, shape (galaxies,); see `fit_domain`."""
+    """Fit a domain score: from evidence to a score, shape (galaxies,), above 0 for 1 % of the known kind.
+
+    Parameters
+    ----------
+    known : Evidence
+        Of galaxies of the training kind.
+    strange : mapping of str to Evidence
+        Of strange cutouts by kind; each kind weighs the same.
+    calibration : Evidence
+        Of other galaxies of the training kind, for the scores that are usual.
+    context_columns : int
+        How many of the last numbers are context.
+    epochs : int
+        How often the fit sees each.
+    seed : int
+        Decides weights and order.
+    """
     keras.utils.set_random_seed(seed)
     odd, usual = build_domain_head(known, context_columns)
     each = Evidence(*(np.concatenate(parts) for parts in zip(known, *strange.values(), strict=True)))
@@ -140,18 +145,18 @@ def fit_head(
     # The models that are fitted are others with the same layers: what is saved must not know of a loss.
     odd_fit, usual_fit = keras.Model(odd.inputs, odd.output), keras.Model(usual.inputs, usual.output)
     odd_fit.compile(
-        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * (len(is_strange) // BATCH + 1))),
+        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(is_strange) // BATCH + 1))),
         keras.losses.BinaryCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    odd_fit.fit(list(each), is_strange, sample_weight=weight, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    odd_fit.fit(list(each), is_strange, sample_weight=weight, batch_size=BATCH, epochs=epochs, verbose=0)
 
-    steps = EPOCHS * (len(calibration.numbers) // BATCH + 1)
+    steps = epochs * (len(calibration.numbers) // BATCH + 1)
     usual_fit.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, steps)), exceeded_by_few, jit_compile=False
     )
     scores = odd_fit.predict(list(calibration), batch_size=BATCH, verbose=0)
-    usual_fit.fit(calibration.numbers, scores, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    usual_fit.fit(calibration.numbers, scores, batch_size=BATCH, epochs=epochs, verbose=0)
     odd, usual = _without_losses(odd), _without_losses(usual)
     maps, numbers = odd.inputs
     return keras.Model([maps, numbers], (odd.output - usual(numbers))[:, 0], name=DOMAIN)

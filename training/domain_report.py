@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import roc_auc_score
 
 from redden.modelinput import Inputs
-from redden.signature import CONTEXT, DOMAIN
+from redden.signature import DOMAIN
 from training.domain import BATCH, Evidence, evidence, fit_head, look
 from training.domain_data import Cutouts, band_sets
 from training.observe import SELECTED_IN
@@ -113,17 +113,20 @@ def domain_report(
 
 
 def heads_without(
-    network: keras.Model, inliers: Inputs, outliers: Mapping[str, Inputs], calibration: Inputs, *, seed: int
+    known: Evidence,
+    strange: Mapping[str, Evidence],
+    calibration: Evidence,
+    context_columns: int,
+    *,
+    epochs: int,
+    seed: int,
 ) -> dict[str, keras.Model]:
-    """For each kind of outliers, a head that was fitted to all others."""
-    sees = evidence(network)
-    known, others = look(sees, inliers), look(sees, calibration)
-    strange = {kind: look(sees, inputs) for kind, inputs in outliers.items()}
-    columns = inliers[CONTEXT].shape[1]
-    return {
-        kind: fit_head(known, {each: strange[each] for each in strange if each != kind}, others, columns, seed=seed)
-        for kind in strange
-    }
+    """For each kind of strange cutouts, a head that was fitted to all others; see `training.domain.fit_head`."""
+    heads = {}
+    for kind in strange:
+        others = {each: strange[each] for each in strange if each != kind}
+        heads[kind] = fit_head(known, others, calibration, context_columns, epochs=epochs, seed=seed)
+    return heads
 
 
 def score(network: keras.Model, inputs: Inputs) -> Scores:

@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from redden.modelcard import Domain, ModelCard
+from redden.photometric import context_columns
 from redden.signature import DOMAIN
-from training.domain import FALSE_ALARMS, fit_domain
+from training.domain import BATCH, FALSE_ALARMS, evidence, fit_head, look, with_domain
 from training.domain_data import draw_inliers, draw_outliers
-from training.domain_report import DomainReport, domain_report, heads_without, score
+from training.domain_report import DomainReport, domain_report, heads_without
 from training.fit import NETWORK_FILE, read_run_card
 from training.observe import ObservationPrior
 from training.outliers import FITTED, KINDS
@@ -33,6 +34,8 @@ class DomainSettings(BaseModel):
     """Strange cutouts of each kind to test with."""
     repeats: Annotated[int, Field(ge=1)] = 2
     """How often each cutout is shown, in other bands each time, and each held-out scene observed."""
+    epochs: Annotated[int, Field(ge=1)] = 12
+    """How often the fit of the score sees each cutout."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -65,17 +68,27 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
         _some(scenes.part(part, split_seed), settings) for part in ("train", "validation", "test")
     )
 
-    inliers = draw_inliers(train, prior, looks=1, seed=settings.seed)
+    # Evidence is kept, cutouts are not: they would take ten times the memory.
+    sees, rng = evidence(network), np.random.default_rng(settings.seed)
     outliers = draw_outliers(train, prior, kinds=FITTED, count=settings.outliers, seed=settings.seed)
+    strange = {
+        kind: look(sees, each.shown_repeatedly(card.bands, settings.repeats, rng)) for kind, each in outliers.items()
+    }
+    del outliers
+    inliers = draw_inliers(train, prior, looks=1, seed=settings.seed)
+    known = look(sees, inliers.shown_repeatedly(card.bands, settings.repeats, rng))
     held_out = draw_inliers(validation, prior, looks=settings.repeats, seed=settings.seed + 100)
-    rng = np.random.default_rng(settings.seed)
-    known = inliers.shown_repeatedly(card.bands, settings.repeats, rng)
-    strange = {kind: each.shown_repeatedly(card.bands, settings.repeats, rng) for kind, each in outliers.items()}
-    calibration = held_out.shown_in_every_set(card.bands, rng)
-    scored = fit_domain(network, known, strange, calibration, seed=settings.seed)
-    threshold = float(np.quantile(score(scored, calibration), 1 - FALSE_ALARMS))
+    calibration = look(sees, held_out.shown_in_every_set(card.bands, rng))
+    del inliers, held_out
 
-    unseen = heads_without(network, known, strange, calibration, seed=settings.seed)
+    columns = context_columns(len(card.bands))
+    head = fit_head(known, strange, calibration, columns, epochs=settings.epochs, seed=settings.seed)
+    scored = with_domain(network, head)
+    usual = head.predict(list(calibration), batch_size=BATCH, verbose=0)
+    threshold = float(np.quantile(usual, 1 - FALSE_ALARMS))
+    unseen = heads_without(known, strange, calibration, columns, epochs=settings.epochs, seed=settings.seed)
+    del known, strange, calibration
+
     tests = draw_outliers(test, prior, kinds=tuple(KINDS), count=settings.tests, seed=settings.seed + 1000)
     report = domain_report(
         scored,

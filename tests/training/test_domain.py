@@ -15,12 +15,13 @@ from redden.grid import SIZE
 from redden.modelinput import Inputs
 from redden.photometric import context_columns
 from redden.signature import CONTEXT, DOMAIN, MEAN, PIXELS
-from training.domain import FALSE_ALARMS, evidence, exceeded_by_few, fit_domain, look
+from training.domain import FALSE_ALARMS, evidence, exceeded_by_few, fit_head, look, with_domain
 from training.domain_data import Cutouts, band_sets
 from training.domain_report import auroc, domain_report, heads_without, score
 from training.networks.redden import FEATURES
 
 NAMES = tuple(BANDS)
+COLUMNS = context_columns(len(NAMES))
 KINDS = ("noise", "tiny", "upside")
 
 # keras asks numpy for a view in an old way when it saves what a fit has updated.
@@ -58,9 +59,11 @@ def network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def scored(network: keras.Model) -> keras.Model:
-    outliers = {kind: shown(kind, 250, 10 + number) for number, kind in enumerate(KINDS)}
-    calibration = cutouts("blob", 1000, 2).shown_in_every_set(NAMES, np.random.default_rng(2))
-    return fit_domain(network, shown("blob", 800, 1), outliers, calibration, seed=0)
+    sees = evidence(network)
+    strange = {kind: look(sees, shown(kind, 250, 10 + number)) for number, kind in enumerate(KINDS)}
+    calibration = look(sees, cutouts("blob", 1000, 2).shown_in_every_set(NAMES, np.random.default_rng(2)))
+    known = look(sees, shown("blob", 800, 1))
+    return with_domain(network, fit_head(known, strange, calibration, COLUMNS, epochs=40, seed=0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,8 +122,10 @@ def test_evidence_is_the_first_maps_and_numbers_that_end_with_the_context(networ
 
 
 def test_a_report_has_every_kind_with_and_without_its_fit(network: keras.Model, scored: keras.Model) -> None:
-    outliers = {kind: shown(kind, 100, 20 + number) for number, kind in enumerate(KINDS)}
-    unseen = heads_without(network, shown("blob", 300, 1), outliers, shown("blob", 300, 2), seed=0)
+    sees = evidence(network)
+    strange = {kind: look(sees, shown(kind, 100, 20 + number)) for number, kind in enumerate(KINDS)}
+    usual, others = (look(sees, shown("blob", 300, seed)) for seed in (1, 2))
+    unseen = heads_without(usual, strange, others, COLUMNS, epochs=5, seed=0)
     tests = {kind: cutouts(kind, 100, 30) for kind in (*KINDS, "blob")}
     report = domain_report(scored, NAMES, 0.0, cutouts("blob", 500, 31), tests, unseen)
     assert set(report.kinds) == {*KINDS, "blob"}
