@@ -91,8 +91,9 @@ def test_a_chief_and_two_workers_share_a_search(blobs: Path, tmp_path: Path) -> 
     outputs = [finished(process) for process in reversed(processes)]
     assert "All 4 trials" in outputs[-1]
     assert not any("All 4 trials" in output for output in outputs[:-1])  # workers know only their own
-    assert all("Epoch 1/1" in output for output in outputs[:-1])  # both worked
-    assert "Epoch" not in outputs[-1]
+    # Trials are short, so one worker may have done them all before the other was there.
+    assert sum(output.count(" - val_loss: ") for output in outputs[:-1]) == 4
+    assert " - val_loss: " not in outputs[-1]  # the chief fits nothing
     assert len(states(tmp_path)) == len(Table.read(tmp_path / TABLE_FILE)) == 4
 
 

@@ -65,6 +65,25 @@ def chosen(values: dict[str, Any]) -> paper.Hyperparameters:
     )
 
 
+class Oracle(BayesianOptimizationOracle):  # type: ignore[misc]  # keras-tuner has no types
+    """Its state is replaced whole: a process that is killed while it writes leaves the state before."""
+
+    def save(self) -> None:
+        """Write the state of the search."""
+        _replace(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Any) -> None:
+        path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, trial.get_state())
+
+
+def _replace(path: Path, state: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(state), encoding="utf-8")
+    partial.replace(path)
+
+
 class Search(keras_tuner.Tuner):  # type: ignore[misc]  # keras-tuner has no types
     """A trial is a fit of one network by the paper's procedure; its score is the least validation loss.
 
@@ -123,7 +142,7 @@ def tune(name: str, target: TargetName, data: Path, out: Path, *, trials: int, b
     )
     _, samples = load(data, recipe.bands, recipe.normalisation)
     train, validation = (samples.part(part, seed, recipe.split) for part in ("train", "validation"))
-    oracle = BayesianOptimizationOracle(
+    oracle = Oracle(
         objective=keras_tuner.Objective(_OBJECTIVE, "min"),
         max_trials=trials,
         hyperparameters=space(),
