@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from redden.modelinput import Inputs
 from redden.signature import DOMAIN
-from training.domain import BATCH, Evidence, evidence, fit_head, look
+from training.domain import BATCH, evidence, fit_head, look
 from training.domain_data import Cutouts, band_sets
 from training.observe import SELECTED_IN
 
@@ -113,9 +113,9 @@ def domain_report(
 
 
 def heads_without(
-    known: Evidence,
-    strange: Mapping[str, Evidence],
-    calibration: Evidence,
+    known: NDArray[np.float32],
+    strange: Mapping[str, NDArray[np.float32]],
+    calibration: NDArray[np.float32],
     context_columns: int,
     *,
     epochs: int,
@@ -141,10 +141,10 @@ def auroc(usual: NDArray[np.floating], strange: NDArray[np.floating]) -> float:
     return float(roc_auc_score(truth, np.concatenate([usual, strange])))
 
 
-def _auroc_of(head: keras.Model | None, usual: Evidence, strange: Evidence) -> float | None:
+def _auroc_of(head: keras.Model | None, usual: NDArray[np.float32], strange: NDArray[np.float32]) -> float | None:
     if head is None:
         return None
-    return auroc(*(head.predict(list(each), batch_size=BATCH, verbose=0) for each in (usual, strange)))
+    return auroc(*(head.predict(each, batch_size=BATCH, verbose=0) for each in (usual, strange)))
 
 
 def _false_alarms(flagged: NDArray[np.bool_], snr: NDArray[np.float32]) -> dict[str, float]:

@@ -84,7 +84,7 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
     columns = context_columns(len(card.bands))
     head = fit_head(known, strange, calibration, columns, epochs=settings.epochs, seed=settings.seed)
     scored = with_domain(network, head)
-    usual = head.predict(list(calibration), batch_size=BATCH, verbose=0)
+    usual = head.predict(calibration, batch_size=BATCH, verbose=0)
     threshold = float(np.quantile(usual, 1 - FALSE_ALARMS))
     unseen = heads_without(known, strange, calibration, columns, epochs=settings.epochs, seed=settings.seed)
     del known, strange, calibration
