@@ -152,3 +152,12 @@ def test_bagpipes_fits_the_photometry_of_real_cutouts(table: Path, monkeypatch: 
     assert fitted.method == "Bagpipes"
     assert np.all(np.diff(fitted.a_v) > 0)
     assert fitted.log_ssfr[2] < -7.8
+
+
+@pytest.mark.parametrize(
+    ("z", "z_err"), [("-99", "0.1"), ("inf", "0.1"), ("21", "0.1"), ("7", ""), ("7", "-1"), ("", "0.1")]
+)
+def test_a_redshift_that_cannot_be_used_is_unknown(tmp_path: Path, z: str, z_err: str) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(f"id,files,z,z_err\na,a.fits,{z},{z_err}\nb,b.fits,7.0,0.1\n", encoding="utf-8")
+    assert [galaxy.redshift for galaxy in read_catalogue(table)] == [None, (7.0, 0.1)]

@@ -17,6 +17,10 @@ The standard error of each stands in a column of the same name with ``_err``.
 """
 
 
+MOST_REDSHIFT: Final = 20.0
+"""Larger redshifts, negative ones such as -99, and those that are not finite count as unknown."""
+
+
 class CatalogueError(ReddenError):
     """A table of real galaxies cannot be used."""
 
@@ -37,8 +41,9 @@ class RealGalaxy:
 
     @property
     def redshift(self) -> tuple[float, float] | None:
-        """Redshift and its standard error, 0 where none is stated; None if it is not known."""
-        return None if np.isnan(self.z) else (self.z, 0.0 if np.isnan(self.z_err) else self.z_err)
+        """Redshift and its standard error; None unless z is from 0 to `MOST_REDSHIFT` and the error is usable."""
+        usable = 0 <= self.z <= MOST_REDSHIFT and 0 <= self.z_err < np.inf
+        return (self.z, self.z_err) if usable else None
 
     def uploads(self) -> list[Upload]:
         """The content of the files.
@@ -87,7 +92,9 @@ def _galaxy(row: Row, folder: Path) -> RealGalaxy:
     references = {name: (_number(row, name), _number(row, f"{name}_err")) for name in REFERENCES}
     unit = _text(row, "unit")
     files = tuple(folder / name for name in _text(row, "files").split())
-    return RealGalaxy(_text(row, "id"), files, _number(row, "z"), _number(row, "z_err"), references, unit or None)
+    # Without a column of errors redshifts are exact; in one, a blank says that the redshift is not to be used.
+    z_err = _number(row, "z_err") if "z_err" in row.colnames else 0.0
+    return RealGalaxy(_text(row, "id"), files, _number(row, "z"), z_err, references, unit or None)
 
 
 def _text(row: Row, name: str) -> str:

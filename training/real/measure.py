@@ -15,7 +15,7 @@ from redden.errors import ReddenError
 from redden.posterior import PROBABILITIES, quantiles
 from training.predict import open_model
 from training.real.catalogue import RealGalaxy
-from training.rivals.bagpipes import Bagpipes
+from training.rivals.bagpipes import Bagpipes, UnfittableError
 from training.rivals.meurer import slope
 from training.rivals.mocks import ALL_BANDS, Mocks
 from training.rivals.photometry import fluxes
@@ -138,5 +138,8 @@ def _fitted(fitter: Bagpipes, galaxy: RealGalaxy, cutout: Cutout) -> Measurement
         return Measurement(
             fitter.name, _NOTHING, _NOTHING, problem="a redshift and three bands in a flux unit are needed"
         )
-    a_v, log_ssfr = fitter.fit(flux, error, galaxy.z)
+    try:
+        a_v, log_ssfr = fitter.fit(flux, error, galaxy.z)
+    except UnfittableError as refused:
+        return Measurement(fitter.name, _NOTHING, _NOTHING, problem=str(refused))
     return Measurement(fitter.name, a_v, log_ssfr)

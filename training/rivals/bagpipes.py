@@ -69,12 +69,20 @@ FLUX_FLOOR: Final = 0.05
 DRAWS: Final = 512
 """Models that are made at once."""
 MOST_DRAWS: Final = 4096
+MOST_REDSHIFT: Final = 10.0
+"""Up to which Bagpipes makes models."""
+LEAST_SNR: Final = 5.0
+"""Signal-to-noise ratio of all bands together below which the integral over mass is too rough."""
 LEAST_EFFECTIVE: Final = 100.0
 """Effective number of models in a posterior at which no more are drawn."""
 
 
 class MissingBagpipesError(ReddenError):
     """Bagpipes is not installed."""
+
+
+class UnfittableError(ReddenError):
+    """A galaxy that Bagpipes cannot fit."""
 
 
 class Bagpipes:
@@ -124,8 +132,18 @@ class Bagpipes:
         Returns
         -------
         a_v, log_ssfr : ndarray, shape (5,)
+
+        Raises
+        ------
+        UnfittableError
+            If the redshift is out of reach, the galaxy too faint, or no model physical.
         """
+        if not 0 < z <= MOST_REDSHIFT:
+            raise UnfittableError(f"Bagpipes needs a redshift above 0 and up to {MOST_REDSHIFT:g}; it is {z:g}.")
         present = np.isfinite(flux)
+        snr = np.linalg.norm(np.maximum(flux[present] / error[present], 0.0))
+        if not snr >= LEAST_SNR:
+            raise UnfittableError(f"all bands together have S/N {snr:.2g}; Bagpipes needs {LEAST_SNR:g}.")
         data, sigma = flux[present], np.hypot(error[present], FLUX_FLOOR * flux[present])
         models = _Models(
             self._history, z, [band for band, is_there in zip(ALL_BANDS, present, strict=True) if is_there]
@@ -134,6 +152,8 @@ class Bagpipes:
         effective = 0.0
         while effective < LEAST_EFFECTIVE and len(chi2) < MOST_DRAWS:
             photometry, more = models.draw()
+            if not len(more):
+                raise UnfittableError(f"none of {DRAWS} models of Bagpipes is physical at redshift {z:g}.")
             chi2 = np.concatenate([chi2, _marginal_chi2(photometry / sigma, data / sigma)])
             log_ssfr = np.concatenate([log_ssfr, more])
             chance = np.exp((chi2.min() - chi2) / 2)
@@ -182,6 +202,8 @@ class _Models:
                 if not self._galaxy.sfh.unphysical and 0 < self._galaxy.spectrum_full.sum() < np.inf:
                     spectra.append(self._galaxy.spectrum_full)
                     log_ssfr.append(self._galaxy.sfh.ssfr)
+        if not spectra:
+            return np.empty((0, A_V_NODES, len(self._bands))), np.empty(0)
         return self._through_dust_and_filters(np.array(spectra)), np.array(log_ssfr)
 
     def _update(self) -> None:
@@ -219,7 +241,7 @@ def _marginal_chi2(model: Array, data: Array) -> Array:
     ndarray, shape (...)
         But for a constant.
     """
-    # A Gaussian in the mass of relative width 1/t, times 1/mass: good to 1/t^4, and t is 8 or more.
+    # A Gaussian in the mass of relative width 1/t, times 1/mass: good to 1/t^4, and t is about `LEAST_SNR` or more.
     t = np.maximum((model @ data) / np.linalg.norm(model, axis=-1), 1.0)
     return np.asarray(data @ data - t**2 + 2 * np.log(t) - 2 * np.log1p(1 / t**2))
 
