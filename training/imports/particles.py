@@ -264,7 +264,8 @@ def _read(name: str, group: h5py.Group, column: str, unit: u.UnitBase) -> Array:
     if column not in group:
         needed = next((f"{each} ({meaning})" for each, meaning in NEEDED.items() if column in each), column)
         raise CatalogueError(f"galaxy {name} has no {needed}; it has {', '.join(group)}.")
-    text = str(group[column].attrs.get("Units", "" if unit == u.one else "missing"))
+    stated = group[column].attrs.get("Units", "" if unit == u.one else "missing")
+    text = stated.decode() if isinstance(stated, bytes) else str(stated)
     try:
         factor = 1.0 if text == "dimensionless" and unit == u.one else u.Unit(text).to(unit)
     except ValueError as error:
@@ -281,6 +282,9 @@ def _read_log(name: str, group: h5py.Group, column: str, unit: u.UnitBase) -> Ar
     """log10 of an array in a unit, which stands there as it is or as its log10."""
     if f"log10{column}" in group:
         return _read(name, group, f"log10{column}", u.one)
+    values = _read(name, group, column, unit)
+    if (values < 0).any():
+        raise CatalogueError(f"galaxy {name}: {column} has negative values; it needs values from 0 on.")
     with np.errstate(divide="ignore"):
         # The libraries' lowest ages and metallicities are the least there are.
-        return np.maximum(np.log10(_read(name, group, column, unit)), -20.0)
+        return np.maximum(np.log10(values), -20.0)

@@ -265,7 +265,7 @@ def _spectral_unit(text: str) -> u.UnitBase | None:
 
 @lru_cache
 def curve(name: str) -> Filter:
-    """Transmission of a filter by its name in astro-sedpy, per energy."""
+    """Transmission of a filter by its name in astro-sedpy, per photon."""
     return Filter(name)
 
 
