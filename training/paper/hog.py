@@ -2,6 +2,7 @@
 
 The paper names HOG among its augmentations and says no more. A network that takes images can only take it as an image
 too: each cell of pixels becomes a star of strokes, along the edges in it and as bright as they are strong.
+In cells of four pixels a stroke has a radius of one pixel, so that the nine orientations are drawn as three strokes.
 """
 
 from functools import cache

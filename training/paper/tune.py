@@ -87,7 +87,7 @@ def _replace(path: Path, state: dict[str, Any]) -> None:
 class Search(keras_tuner.Tuner):  # type: ignore[misc]  # keras-tuner has no types
     """A trial is a fit of one network by the paper's procedure; its score is the least validation loss.
 
-    Networks are not kept: the winner is fitted again, with more images.
+    Networks are not kept: a winner is used by writing its hyperparameters into `training.networks`.
     """
 
     def run_trial(self, trial: Any, train: Samples, validation: Samples, recipe: Recipe) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The paper's figures of simulated galaxies: examples, labels, training, and estimates against the truth."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -99,17 +99,15 @@ def labels(measured: Measured) -> Picture:
 
 def training(runs: Sequence[Path]) -> Picture | None:
     """Loss by epoch of each part of each run; None if there is no history, as with exported models."""
-    histories: Mapping[str, dict[str, dict[str, list[float]]]] = {
-        run.name: json.loads((run / "history.json").read_text(encoding="utf-8"))
+    histories: list[tuple[str, dict[str, dict[str, list[float]]]]] = [
+        (run.name, json.loads((run / "history.json").read_text(encoding="utf-8")))
         for run in runs
         if (run / "history.json").exists()
-    }
+    ]
     if not histories:
         return None
     picture = Picture(figsize=(4.2 * len(histories), 3.2), layout="constrained")
-    for axes, (run, parts) in zip(
-        picture.subplots(1, len(histories), squeeze=False)[0], histories.items(), strict=True
-    ):
+    for axes, (run, parts) in zip(picture.subplots(1, len(histories), squeeze=False)[0], histories, strict=True):
         for colour, (part, curves) in enumerate(parts.items()):
             for kind, width in (("loss", 0.7), ("val_loss", 1.8)):
                 axes.plot(curves.get(kind, []), f"C{colour}", lw=width, label=part if kind == "val_loss" else None)
