@@ -131,6 +131,13 @@ def _weights(product: Product, band: str, stretch: float, redshift: float) -> Ar
         if band not in product.bands:
             raise BandError(f"{product.source} has no {band}; it has {', '.join(product.bands)}.")
         return np.array([float(each == band) for each in product.bands])
+    seen = curve(CURVE.format(band.lower()))
+    bluest = seen.wavelength[seen.transmission > seen.transmission.max() / 2].min()
+    if bluest < LYMAN_ALPHA * (1 + redshift):
+        raise BandError(
+            f"at redshift {redshift:g}, {band} sees light blueward of Lyman alpha, which images in bands do not tell "
+            "apart. Leave the band out, choose a lower redshift, or use a datacube."
+        )
     place = _bracket(product, pivot(band) / stretch)
     if place is None:
         raise BandError(
