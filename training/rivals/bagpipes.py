@@ -114,8 +114,14 @@ class Bagpipes:
         return band_set.redshift and len(band_set.bands) >= 3
 
     def answer(self, mocks: Mocks) -> Answer:
-        """Quantiles for galaxies, one after the other."""
-        found = [self.fit(*one) for one in zip(*fluxes(mocks), mocks.redshift[:, 0], strict=True)]
+        """Quantiles for galaxies, one after the other; NaN where Bagpipes cannot be asked."""
+        unknown = np.full(len(PROBABILITIES), np.nan)
+        found = []
+        for one in zip(*fluxes(mocks), mocks.redshift[:, 0], strict=True):
+            try:
+                found.append(self.fit(*one))
+            except UnfittableError:
+                found.append((unknown, unknown))
         a_v, log_ssfr = (np.array(values).reshape(-1, len(PROBABILITIES)) for values in zip(*found, strict=True))
         return {"a_v": a_v, "e_bv": a_v / R_V["Calzetti"], "log_ssfr": log_ssfr}
 
