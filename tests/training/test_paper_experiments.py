@@ -45,6 +45,9 @@ def test_the_command_writes_outcomes_once_and_a_table(blobs: Path, tmp_path: Pat
     assert command(blobs, tmp_path, *arguments)[0] == 0
     assert experiments.Outcome.read(file).epochs == 77  # read, not made again
     assert (tmp_path / "experiments.md").read_text().count("\n") == 3
+    code, output = command(blobs, tmp_path, "baseline", "--model", "paper-1band", "--factor", "2", "--epochs", "2")
+    assert code != 0
+    assert "of other data or options" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("split", ["galaxies-85-15", "images-leak", "copies-leak"])

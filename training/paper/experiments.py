@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from redden.errors import ReddenError
 from redden.modelcard import TargetName
-from training.dataset import Split, split_images
+from training.dataset import DatasetCard, Split, split_images
 from training.fit import BATCH, fit_network
 from training.metrics import Estimates, Figure, figures
 from training.networks import RECIPES, Recipe, paper
@@ -59,6 +59,8 @@ class Outcome(BaseModel):
     asks: str
     model: str
     target: TargetName
+    settings: dict[str, Any]
+    """What decided the outcome: the variant, the data set's hash, factor, epochs and seed."""
     epochs: int
     train_images: int
     """Before copies are made, unless these are shared out."""
@@ -128,10 +130,22 @@ def run(
     ------
     DatasetError
         If the data set cannot be used.
+    ExperimentError
+        If `out` has an outcome of this name with other settings.
     """
     path = out / f"{name}-{model}-{target}.json"
+    settings = {
+        "variant": variant.model_dump(mode="json"),
+        "data": DatasetCard.read(data).sha256,
+        "factor": factor,
+        "epochs": epochs,
+        "seed": seed,
+    }
     if path.exists():
-        return Outcome.read(path)
+        found = Outcome.read(path)
+        if found.settings != settings:
+            raise ExperimentError(f"{path} is of other data or options: name another --out, or remove it.")
+        return found
     recipe = _recipe(model, target, variant, epochs=epochs)
     _, samples = load(data, recipe.bands, recipe.normalisation, with_dust_free=variant.with_dust_free)
     if variant.most_a_v is not None:
@@ -145,6 +159,7 @@ def run(
         asks=variant.asks,
         model=model,
         target=target,
+        settings=settings,
         epochs=len(history[target]["loss"]),
         train_images=len(train),
         test_images=len(test),
