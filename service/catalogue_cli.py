@@ -16,7 +16,7 @@ from service.tables import job_table, jobs_table
 commands = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Measure a catalogue: 10 to 1,000,000 galaxies, as a job in the background.
+    help="""Measure a catalogue: up to 1,000,000 galaxies, as a job in the background.
 
     From a catalogue to the same catalogue with A_V, E(B-V), R_V and sSFR:
 

@@ -40,6 +40,8 @@ _NAMES: Final = (
     ("coordra", "coorddec"),
 )
 """Usual names of right ascension and declination, best first, in small letters and digits alone."""
+HIGHEST_REDSHIFT: Final = 20.0
+"""As for single galaxies; a larger number is a slip, such as 71 for 7.1."""
 _REDSHIFTS: Final = (("redshift", "redshifterror"), ("redshift", "redshifterr"), ("redshift", "eredshift"))
 _SEXAGESIMAL: Final = (
     r"^(?P<sign>[+\-\x{2212}]?)\s*(?P<whole>\d{1,3})(?P<mark>\s*[:hHdD\x{b0}]\s*|\s+)(?P<minutes>\d{1,2}(?:\.\d*)?)"
@@ -170,11 +172,12 @@ def redshifts(table: pa.Table, columns: Columns) -> NDArray[np.float64] | None:
     Raises
     ------
     CatalogueError
-        If a value is no number.
+        If a value is no number, or above 20.
     """
     if columns.redshift is None:
         return None
     z = _numbers(table, columns.redshift)
+    _check(table, columns.redshift, z > HIGHEST_REDSHIFT, "is no redshift up to 20; where unknown, leave it blank")
     z[~np.isfinite(z) | (z < _UNKNOWN_REDSHIFT)] = np.nan
     error = np.zeros_like(z) if columns.redshift_error is None else _numbers(table, columns.redshift_error)
     error[~np.isfinite(error) | (error < 0)] = np.nan

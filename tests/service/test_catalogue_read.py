@@ -271,6 +271,12 @@ def test_wrong_columns_are_named(tmp_path, options, words):
         assert word in message
 
 
+def test_a_redshift_of_71_is_a_slip(tmp_path):
+    message = refusal(save(tmp_path / "t.csv", "ra,dec,redshift\n1,2,7.1\n1,2,71\n"))
+    assert "row 2, column 'redshift': 71" in message
+    assert "blank" in message
+
+
 def test_columns_are_kept_in_the_order_of_the_file(tmp_path):
     path = save(tmp_path / "t.csv", "id,ra,dec,m\n1,2,3,4\n")
     assert read(path, keep=["m", "id"]).table.column_names == ["id", "m"]
