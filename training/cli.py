@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
-from redden.errors import ReddenError
 from training import cli_compare, cli_evaluate, cli_import, cli_paper
 from training.user_errors import user_errors
 
@@ -43,7 +41,7 @@ def simulate(
     from training.simulate.run import simulate as run
     from training.simulate.settings import SAMPLINGS, Observation, Population, Settings
 
-    try:
+    with user_errors():
         settings = Settings(
             seed=seed,
             galaxies=galaxies,
@@ -52,10 +50,12 @@ def simulate(
             sampling=SAMPLINGS[sampling],
         )
         card = run(settings, out, processes)
-    except (ReddenError, ValidationError) as error:
-        raise typer.BadParameter(str(error)) from error
     print(f"{card.images} images of {card.galaxies_kept} galaxies in {out}; {card.images_rejected} were too faint.")
-    print(f"Next: redden-train fit gaussian-3band --data {out} --out runs/gaussian-3band")
+    if not card.images:
+        print(f"Too few galaxies for a bright one: simulate more than {galaxies} into a new directory.")
+        return
+    model = "paper-1band" if sampling == "paper" else "gaussian-3band"
+    print(f"Next: redden-train fit {model} --data {out} --out runs/{model}")
 
 
 @app.command()
@@ -73,9 +73,10 @@ def scenes(
     from training.simulate.settings import Scenes
 
     try:
-        base = Scenes() if settings is None else Scenes.model_validate_json(settings.read_text(encoding="utf-8"))
-        card = simulate_scenes(base.model_copy(update={"seed": seed, "galaxies": galaxies}), out, processes)
-    except (ReddenError, ValidationError, OSError) as error:
+        with user_errors():
+            base = Scenes() if settings is None else Scenes.model_validate_json(settings.read_text(encoding="utf-8"))
+            card = simulate_scenes(base.model_copy(update={"seed": seed, "galaxies": galaxies}), out, processes)
+    except OSError as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{card.images} scenes of {card.galaxies_kept} galaxies in {out}; {card.images_rejected} were too faint.")
 
@@ -111,11 +112,9 @@ def survey(
     """Simulate a survey: a mosaic per band, the catalogue of the truth, and a survey file that serving reads."""
     from training.demo_survey import MockSurvey, make_survey
 
-    try:
+    with user_errors():
         asked = MockSurvey(name=name, side=side, galaxies=galaxies, seed=seed, ra=ra, dec=dec, depth=depth)
         make_survey(asked, out)
-    except (ReddenError, ValidationError) as error:
-        raise typer.BadParameter(str(error)) from error
     print(f"Next: redden survey add {out / name}.toml")
 
 

@@ -65,10 +65,12 @@ def compare(
     """Measure real galaxies and compare with SED fits and with the ultraviolet slope."""
     from training.real.catalogue import read_catalogue
     from training.real.measure import measure_real
-    from training.real.write import write_comparison
-    from training.report.table import markdown
+    from training.real.write import failures, summary, write_comparison
 
     with user_errors():
-        differences = write_comparison(measure_real(read_catalogue(table), models, bagpipes), out)
-    print(markdown(differences))
+        measured = measure_real(read_catalogue(table), models, bagpipes)
+        differences = write_comparison(measured, out)
+    print(summary(differences))
+    if failed := failures(measured, len(models)):
+        print(failed)
     print(out / "index.html")

@@ -167,6 +167,22 @@ def split_images(galaxy: NDArray[np.int64], seed: int, how: Split) -> NDArray[np
     return split(np.arange(len(galaxy)) if how == "images-leak" else galaxy, seed, _FRACTIONS_85_15)
 
 
+def check_part(galaxy: NDArray[np.int64], chosen: NDArray[np.bool_], part: Part) -> None:
+    """Refuse a split that leaves a part empty, as few galaxies can.
+
+    Raises
+    ------
+    DatasetError
+        If no image is chosen.
+    """
+    if not chosen.any():
+        number = len(np.unique(galaxy))
+        galaxies = "1 galaxy is" if number == 1 else f"{number} galaxies are"
+        raise DatasetError(
+            f"the data set has no {part} galaxies: {galaxies} too few to be split. Make one of more galaxies."
+        )
+
+
 def write(
     directory: Path,
     batches: Iterable[Batch],

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from redden.errors import ModelCardError
 from redden.modelcard import ModelCard
 from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, quantiles
 from redden.signature import PIXELS
@@ -98,11 +99,15 @@ def measure(directory: Path, data: Path) -> Measured:
     Raises
     ------
     ModelCardError
-        If the directory is neither.
+        If the directory is neither, or the model takes any bands, and is judged on scenes instead.
     DatasetError
-        If the data set cannot be used.
+        If the data set cannot be used, or has no test galaxies.
     """
     card, predict = open_model(directory)
+    if card.takes_any_bands:
+        raise ModelCardError(
+            f"{card.name} takes any bands, and is judged on scenes: use `redden-train coverage` or `compare-rivals`."
+        )
     data_card, samples = load(data, card.bands, card.normalisation)
     test = samples.part("test", card.trained_on["split_seed"], card.trained_on.get("split", "galaxies"))
     return Measured(card, data_card, test, quantiles(card, predict({PIXELS: test.pixels})))

@@ -15,6 +15,7 @@ from redden.snr import aperture_snr
 from training.scene_set import SceneSet
 from training.simulate.instrument import AB_NANOJANSKY, FINE_SCALE, Sky, noise, psf
 from training.simulate.scenes import aperture_noise_at
+from training.simulate.settings import Range
 from training.symmetry import turn
 
 Single = NDArray[np.float32]
@@ -40,13 +41,13 @@ class ObservationPrior(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    depth: tuple[float, float] = (CEERS, DEEP)
+    depth: Range = (CEERS, DEEP)
     """5 sigma AB magnitude in a circle of 0.1 arcsec radius, by galaxy."""
     depth_scatter: float = 0.15
     """Scatter in mag of the depths of a galaxy's bands."""
-    correlation: tuple[float, float] = (0.3, 0.75)
+    correlation: Range = (0.3, 0.75)
     """Of the noise of neighbouring pixels, by survey."""
-    blur: tuple[float, float] = (0.0, 0.6)
+    blur: Range = (0.0, 0.6)
     """Dispersion in pixels of a Gaussian by which the images are less sharp than the model PSF, by survey."""
     matched: float = 0.2
     """Share of the surveys whose images are smoothed to the sharpness of F444W."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from redden.modelcard import Target
 from redden.normalise import normalisation
 from redden.posterior import QUANTITIES
-from training.dataset import DatasetCard, DatasetError, Part, Split, read, split_images
+from training.dataset import DatasetCard, DatasetError, Part, Split, check_part, read, split_images
+from training.simulate.scenes import NOISELESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,16 @@ class Samples:
         return len(np.unique(self.galaxy))
 
     def part(self, name: Part, seed: int, how: Split = "galaxies") -> Self:
-        """The images of one part of the split."""
-        return self.select(split_images(self.galaxy, seed, how) == name)
+        """The images of one part of the split.
+
+        Raises
+        ------
+        DatasetError
+            If there is none.
+        """
+        chosen = split_images(self.galaxy, seed, how) == name
+        check_part(self.galaxy, chosen, name)
+        return self.select(chosen)
 
     def select(self, images: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
         """Some of the images, chosen by a mask or by their numbers."""
@@ -86,8 +95,10 @@ def load(
     Raises
     ------
     DatasetError
-        If the data set cannot be read, lacks a band, or has no image with dust.
+        If the data set cannot be read, has no noise yet, lacks a band, or has no image with dust.
     """
+    if DatasetCard.read(directory).source.endswith(NOISELESS):
+        raise DatasetError(f"{directory} is of noiseless scenes: run `redden-train observe-scenes` first.")
     card, rows = read(directory)
     missing = [band for band in bands if band not in card.bands]
     if missing:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redden.posterior import QUANTITIES
-from training.dataset import DatasetCard, DatasetError, Part, read_shards, split
+from training.dataset import DatasetCard, DatasetError, Part, check_part, read_shards, split
 from training.simulate.scenes import APERTURE, NOISELESS
 
 
@@ -42,8 +42,16 @@ class SceneSet:
         return type(self)(self.bands, self.images[chosen], truth, self.galaxy[chosen])
 
     def part(self, name: Part, seed: int) -> Self:
-        """The scenes of one part of the split by galaxy."""
-        return self.rows(split(self.galaxy, seed) == name)
+        """The scenes of one part of the split by galaxy.
+
+        Raises
+        ------
+        DatasetError
+            If there is none.
+        """
+        chosen = split(self.galaxy, seed) == name
+        check_part(self.galaxy, chosen, name)
+        return self.rows(chosen)
 
     def aperture_flux(self) -> NDArray[np.float64]:
         """Flux in nJy in a circle of 0.16 arcsec radius, shape (scenes, bands)."""

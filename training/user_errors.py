@@ -4,14 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from pydantic import ValidationError
 
 from redden.errors import ReddenError
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn redden's errors into messages of the command line."""
+    """Turn redden's errors, and settings that cannot be, into messages of the command line."""
     try:
         yield
     except ReddenError as error:
         raise typer.BadParameter(str(error)) from error
+    except ValidationError as error:
+        wrong = (
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
+        )
+        raise typer.BadParameter("; ".join(wrong)) from error

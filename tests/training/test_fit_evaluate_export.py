@@ -65,6 +65,17 @@ def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models / "gaussian-3band" / "1"
 
 
+@pytest.fixture(scope="module")
+def few(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of two blobs, both of the training part by the seed 0."""
+    card, rows = dataset.read(blobs)
+    training = np.unique(rows["galaxy"][(rows["a_v"] > 0) & (dataset.split(rows["galaxy"], 0) == "train")])[:2]
+    chosen = {name: column[np.isin(rows["galaxy"], training)] for name, column in rows.items()}
+    out = tmp_path_factory.mktemp("data") / "few"
+    dataset.write(out, [(2, 0, chosen)], source="blobs", bands=card.bands, settings={}, software="tests")
+    return out
+
+
 def test_run_says_what_was_done(run: Path, blobs: Path) -> None:
     card = read_run_card(run)
     assert card.trained_on["sha256"] == dataset.DatasetCard.read(blobs).sha256
@@ -188,13 +199,20 @@ def test_export_wants_an_evaluation(run: Path, tmp_path: Path) -> None:
         (["fit", "nonsense", "--data", "{blobs}", "--out", "{tmp}"], "there is no model 'nonsense'"),
         (["fit", "paper-1band", "--data", "{tmp}", "--out", "{tmp}"], "is no finished data set"),
         (["evaluate", "{tmp}", "--data", "{blobs}"], "is neither the directory of a run"),
+        (["evaluate", "{models}/redden/1", "--data", "{blobs}"], "use `redden-train coverage` or `compare-rivals`"),
+        (["evaluate", "{models}/paper-1band/1", "--data", "{few}"], "no test galaxies: 2 galaxies are too few"),
+        (["fit", "paper-1band", "--data", "{few}", "--out", "{tmp}"], "no validation galaxies: 2 galaxies are too few"),
+        (["tune", "paper-1band", "--data", "{few}", "--out", "{tmp}"], "no validation galaxies: 2 galaxies"),
+        (["fit", "paper-1band", "--data", "{scenes}", "--out", "{tmp}"], "run `redden-train observe-scenes` first"),
+        (["evaluate", "{models}/paper-1band/1", "--data", "{scenes}"], "run `redden-train observe-scenes` first"),
         (["export", "{tmp}", "{tmp}"], "is no finished run"),
     ],
 )
 def test_mistakes_on_the_command_line_are_explained(
-    arguments: list[str], message: str, blobs: Path, tmp_path: Path
+    arguments: list[str], message: str, blobs: Path, blob_scenes: Path, few: Path, tmp_path: Path
 ) -> None:
-    result = CliRunner().invoke(app, [word.format(blobs=blobs, tmp=tmp_path) for word in arguments])
+    places = {"blobs": blobs, "scenes": blob_scenes, "few": few, "models": MODELS, "tmp": tmp_path}
+    result = CliRunner().invoke(app, [word.format(**places) for word in arguments])
     assert result.exit_code == 2
     assert message in re.sub(r"[\s│]+", " ", result.output)
 

@@ -14,7 +14,7 @@ from redden.errors import ReddenError
 from training.cli import app
 from training.real.catalogue import read_catalogue
 from training.real.measure import measure_real
-from training.real.write import compared
+from training.real.write import NO_REFERENCE, compared
 from training.rivals.mocks import ALL_BANDS
 from training.simulate.instrument import image
 
@@ -99,6 +99,7 @@ def test_the_command_writes_values_figures_and_a_page(table: Path, tmp_path: Pat
     )
     assert result.exit_code == 0, result.output
     assert "A_V of Meurer's relation | redden | 2 |" in result.output
+    assert "1 of 3 galaxies could not be measured:\nlost: " in result.output
     figures = {f"figure{number}.{kind}" for number in (4, 9, 10, 11) for kind in ("png", "pdf")}
     assert {file.name for file in tmp_path.iterdir()} == {"values.csv", "comparison.md", "index.html", *figures}
     with (tmp_path / "values.csv").open(encoding="utf-8") as stream:
@@ -121,13 +122,24 @@ def test_without_reference_values_only_the_images_are_drawn(tmp_path: Path) -> N
     )
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in out.glob("*.png")) == ["figure4.png"]
+    for said in (result.output, (out / "comparison.md").read_text(), (out / "index.html").read_text()):
+        assert NO_REFERENCE in said
+    assert "could not be measured" not in result.output
+
+
+def test_columns_are_found_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("ID,Files,Z,A_V,a_v_ERR\na,a.fits,7.0,0.3,0.1\n")
+    (galaxy,) = read_catalogue(tmp_path / "table.csv")
+    assert (galaxy.id, galaxy.z, galaxy.references["a_v"]) == ("a", 7.0, (0.3, 0.1))
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("id,z\na,7\n", "needs rows with the columns id and files"),
-        ("id,files\n", "it has 0 rows"),
+        ("id,z\na,7\n", "needs the columns id and files; it has id, z"),
+        ("id,files\n", "has no rows"),
+        ("id,files\na,a.fits\nb,b.fits\na,c.fits\n", "rows 1 and 3 of .* have the same id 'a'"),
+        ("id,files,z,Z\na,b.fits,7,7\n", "two columns z, in different case"),
         ("id,files,z\na,b.fits,seven\n", "z of galaxy a is 'seven', which is no number"),
     ],
 )

@@ -1,7 +1,12 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from redden.snr import aperture_noise
+from training.cli import app
 from training.dataset import DatasetError
 from training.observe import CEERS, ObservationPrior, expose_survey, observe, surveys
 from training.scene_set import SceneSet, load_scenes
@@ -102,3 +107,36 @@ def test_each_scene_is_shown_at_most_once_in_a_round(scenes: SceneSet) -> None:
 def test_images_with_noise_are_no_scenes(blobs) -> None:
     with pytest.raises(DatasetError, match="redden-train scenes"):
         load_scenes(blobs)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "{tmp}/new", "--galaxies", "1"],
+        ["observe-scenes", "{scenes}", "{tmp}/new"],
+        ["measure-scenes", "models/paper-1band/1", "--data", "{scenes}"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_range_of_depths_given_in_reverse_is_refused(
+    arguments: list[str], blob_scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    words = [word.format(scenes=blob_scenes, tmp=tmp_path) for word in arguments]
+    result = CliRunner().invoke(app, [*words, "--depth", "29.8", "28.6"])
+    assert result.exit_code == 2
+    assert "depth: the first depth must not be above the second" in re.sub(r"[\s│]+", " ", result.output)
+
+
+def test_a_file_of_settings_with_a_range_in_reverse_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"variety": {"cleared": [0.5, 0.2]}}')
+    arguments = ["scenes", str(tmp_path / "new"), "--galaxies", "1", "--settings", str(tmp_path / "settings.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "variety.cleared: the first cleared must not be above" in re.sub(r"[\s│]+", " ", result.output)
+
+
+def test_a_part_of_the_split_without_galaxies_is_refused(scenes: SceneSet) -> None:
+    one = scenes.rows(scenes.galaxy == scenes.part("train", 0).galaxy[0])
+    with pytest.raises(DatasetError, match="no test galaxies: 1 galaxy is too few"):
+        one.part("test", 0)

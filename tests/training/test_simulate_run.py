@@ -95,6 +95,8 @@ def test_images_are_centred_on_the_reddest_band_and_keep_the_flux() -> None:
     [
         {"observation": {"bands": ["F277W", "F277W"]}},
         {"observation": {"bands": ["F999W"]}},
+        {"observation": {"depth": [29.8, 28.6]}},
+        {"geometry": {"clouds": [9, 8]}},
         {"observation": {"noise_correlation": [0.7, 1.0]}},
         {"sampling": {"dtm": [0.5, 1.5]}},
         {"sampling": {"dtm": [0.5], "dtm_draws": 2}},
@@ -142,3 +144,19 @@ def test_demo_galaxies_are_repeated_by_their_seed() -> None:
     first, again, other = demo_galaxy(1), demo_galaxy(1), demo_galaxy(2)
     np.testing.assert_array_equal(first["F277W"].data, again["F277W"].data)
     assert (first["F277W"].data != other["F277W"].data).any()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "depth", "then"),
+    [
+        ("varied", "29.8", "redden-train fit gaussian-3band "),
+        ("paper", "29.8", "redden-train fit paper-1band "),
+        ("varied", "20", "0 images"),
+    ],
+)
+def test_the_command_says_what_comes_next(sampling: str, depth: str, then: str, tmp_path: Path) -> None:
+    arguments = ["simulate", str(tmp_path / "new"), "--galaxies", "4", "--processes", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--sampling", sampling, "--depth", depth, depth])
+    assert result.exit_code == 0, result.output
+    assert then in result.output
+    assert ("Next:" in result.output) != ("simulate more than 4" in result.output)

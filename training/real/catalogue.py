@@ -65,8 +65,8 @@ def read_catalogue(file: Path) -> list[RealGalaxy]:
     Parameters
     ----------
     file : Path
-        With the columns ``id`` and ``files`` (paths beside the table, separated by blanks). ``z``, ``z_err``, ``unit``,
-        and `REFERENCES` with their errors are optional.
+        With the columns, in any case, ``id`` and ``files`` (paths beside the table, separated by blanks).
+        ``z``, ``z_err``, ``unit``, and `REFERENCES` with their errors are optional.
 
     Returns
     -------
@@ -75,17 +75,35 @@ def read_catalogue(file: Path) -> list[RealGalaxy]:
     Raises
     ------
     CatalogueError
-        If it is no table, is empty, or lacks a column.
+        If it is no table, is empty, lacks a column or has it twice, or two rows have the same id.
     """
     try:
         table = Table.read(file, format="ascii.csv") if file.suffix == ".csv" else Table.read(file)
     except Exception as error:  # each of astropy's readers has errors of its own
         raise CatalogueError(f"{file} cannot be read as a table: {error}") from error
-    missing = [name for name in ("id", "files") if name not in table.colnames]
-    if missing or not len(table):
-        has = ", ".join(table.colnames)
-        raise CatalogueError(f"{file} needs rows with the columns id and files; it has {len(table)} rows of {has}.")
-    return [_galaxy(row, file.parent) for row in table]
+    _name_columns(table, file)
+    if not {"id", "files"} <= set(table.colnames):
+        raise CatalogueError(f"{file} needs the columns id and files; it has {', '.join(table.colnames)}.")
+    if not len(table):
+        raise CatalogueError(f"{file} has no rows: it needs one per galaxy.")
+    galaxies = [_galaxy(row, file.parent) for row in table]
+    first: dict[str, int] = {}
+    for number, galaxy in enumerate(galaxies, start=1):
+        if (other := first.setdefault(galaxy.id, number)) != number:
+            raise CatalogueError(
+                f"rows {other} and {number} of {file} have the same id {galaxy.id!r}: give each its own."
+            )
+    return galaxies
+
+
+def _name_columns(table: Table, file: Path) -> None:
+    """Give the columns that are known by their names in any case those names."""
+    known = {"id", "files", "z", "z_err", "unit", *REFERENCES, *(f"{name}_err" for name in REFERENCES)}
+    for name in list(table.colnames):
+        if name.lower() in known and name != name.lower():
+            if name.lower() in table.colnames:
+                raise CatalogueError(f"{file} has two columns {name.lower()}, in different case: leave one out.")
+            table.rename_column(name, name.lower())
 
 
 def _galaxy(row: Row, folder: Path) -> RealGalaxy:

@@ -22,6 +22,11 @@ COMPARED: Final = {
 }
 """Reference value and the quantity of ours that it is compared with, by heading."""
 
+NO_REFERENCE: Final = "No galaxy that was measured has a reference value to compare with."
+
+_SHOWN: Final = 10
+"""Most galaxies without a measurement that are named."""
+
 _MEDIAN: Final = PROBABILITIES.index(0.5)
 
 
@@ -38,15 +43,44 @@ def write_comparison(measured: Sequence[MeasuredGalaxy], directory: Path) -> Row
     with (directory / "values.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(every)
     differences = compared(measured)
-    (directory / "comparison.md").write_text(markdown(differences) + "\n" + markdown(every), encoding="utf-8")
+    (directory / "comparison.md").write_text(summary(differences) + "\n" + markdown(every), encoding="utf-8")
     captions = draw_real(measured, directory)
     paragraphs = [
         "Differences are those of medians to the reference values, over the galaxies that have both. SED fits are no "
         "truth: their A_V depends on the history and the dust law that they assume. Intervals are of 68 %."
     ]
     tables = {"Differences to reference values": differences, "Values": every}
+    if len(differences) == 1:
+        paragraphs = [f"{NO_REFERENCE} Intervals are of 68 %."]
+        del tables["Differences to reference values"]
     write_page(directory / "index.html", f"{len(measured)} real galaxies", paragraphs, tables, captions)
     return differences
+
+
+def summary(differences: Rows) -> str:
+    """The table of differences in Markdown, or a sentence if it is empty."""
+    return markdown(differences) if len(differences) > 1 else f"{NO_REFERENCE}\n"
+
+
+def failures(measured: Sequence[MeasuredGalaxy], models: int) -> str:
+    """How many galaxies a model could not measure, and why; empty if there is none.
+
+    Parameters
+    ----------
+    measured : sequence of MeasuredGalaxy
+    models : int
+        Number of models: their measurements are the first of each galaxy.
+    """
+    failed = []
+    for one in measured:
+        if found := next((found for found in one.measurements[:models] if found.problem), None):
+            by = f"{found.method}: " if found.method else ""
+            failed.append(f"{one.galaxy.id}: {by}{found.problem}")
+    if not failed:
+        return ""
+    more = [f"and {len(failed) - _SHOWN} more, see values.csv"] if len(failed) > _SHOWN else []
+    reasons = "\n".join([*failed[:_SHOWN], *more])
+    return f"{len(failed)} of {len(measured)} galaxies could not be measured:\n{reasons}\n"
 
 
 def values(measured: Sequence[MeasuredGalaxy]) -> Rows:

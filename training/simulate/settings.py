@@ -4,14 +4,24 @@ Ranges (low, high) are drawn from uniformly unless said otherwise; scatters are 
 M is the stellar mass and logM its log10 in Msun.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, model_validator
 
 from redden.bands import BANDS
 from training.simulate.ssp import Curve, Library
 
-Range = tuple[float, float]
+Pair = TypeVar("Pair", tuple[float, float], tuple[int, int])
+
+
+def _rising(ends: Pair, info: ValidationInfo) -> Pair:
+    if ends[0] > ends[1]:
+        raise ValueError(f"the first {info.field_name} must not be above the second")
+    return ends
+
+
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_rising)]
+WholeRange = Annotated[tuple[int, int], AfterValidator(_rising)]
 
 
 class _Frozen(BaseModel):
@@ -69,7 +79,7 @@ class Geometry(_Frozen):
     effective_radius_per_log_redshift: float = -0.7
     """Exponent of (1 + z)."""
     effective_radius_scatter: float = 0.18
-    discs: tuple[int, int] = (1, 3)
+    discs: WholeRange = (1, 3)
     """Fewest and most discs of a galaxy."""
     disc_height: Range = (0.15, 0.45)
     """Scale height over scale length."""
@@ -77,7 +87,7 @@ class Geometry(_Frozen):
     """Distance of the lesser discs from the first, in effective radii."""
     gas_disc_width: float = 1.5
     """Scale length of the diffuse gas over that of the stars."""
-    clouds: tuple[int, int] = (8, 44)
+    clouds: WholeRange = (8, 44)
     """Fewest and most clouds."""
     cloud_mass_slope: float = 0.9
     """Exponent a of the Pareto law p(>m) ~ m^-a of cloud masses."""
@@ -112,7 +122,7 @@ class Observation(_Frozen):
     bands: Annotated[tuple[str, ...], Field(min_length=1)] = ("F277W", "F356W", "F444W")
     depth: Range = (28.6, 28.6)
     """5 sigma AB magnitude in a circle of 0.1 arcsec radius, the same in all bands of a galaxy; 28.6 is CEERS."""
-    noise_correlation: Annotated[tuple[float, float], Field(description="0...1")] = (0.63, 0.76)
+    noise_correlation: Annotated[Range, Field(description="0...1")] = (0.63, 0.76)
     """Correlation of the noise of neighbouring pixels, as measured in real mosaics."""
     centring: float = 0.5
     """Greatest offset in pixels, along x and y, of the reddest band's centroid from the cutout's centre."""
