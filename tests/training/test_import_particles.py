@@ -133,6 +133,7 @@ def test_the_redshift_is_an_attribute_or_in_a_name_or_stated(tmp_path: Path) -> 
         ({"coordinates": np.zeros((STARS, 2))}, r"\(60, 3\) is needed"),
         ({"tau_v": np.full(STARS, -1.0)}, "not negative"),
         ({"log10metallicities": np.full(STARS, np.nan)}, "not finite"),
+        ({"log10metallicities": np.full(STARS, 0.3)}, "mass fractions of metals, below 1"),
     ],
 )
 def test_a_wrong_galaxy_says_what_would_be_right(
@@ -145,11 +146,27 @@ def test_a_wrong_galaxy_says_what_would_be_right(
 def test_a_wrong_file_or_unit_says_what_would_be_right(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="has the dimension|is 'apples'"):
         read_particles(write(tmp_path / "a.h5", {"z007p000/1": galaxy()}, {**UNITS, "coordinates": "apples"}))
-    with pytest.raises(CatalogueError, match="no group of star particles"):
+    with pytest.raises(CatalogueError, match=r"group z007p000/1 lacks tau_v\. A galaxy is"):
         read_particles(write(tmp_path / "b.h5", {"z007p000/1": galaxy(tau_v=None)}))
+    with pytest.raises(CatalogueError, match="no group of star particles"):
+        read_particles(write(tmp_path / "empty.h5", {}))
+    with h5py.File(write(tmp_path / "silent.h5", {"z007p000/1": galaxy()}), "a") as silent:
+        del silent["z007p000/1/coordinates"].attrs["Units"]
+    with pytest.raises(CatalogueError, match="coordinates has no attribute Units; one like kpc"):
+        read_particles(tmp_path / "silent.h5")
     (tmp_path / "c.h5").write_text("no HDF5")
     with pytest.raises(CatalogueError, match="cannot be read as HDF5"):
         read_particles(tmp_path / "c.h5")
+
+
+def test_stars_older_than_the_library_are_told(tmp_path: Path) -> None:
+    age = np.concatenate([np.full(STARS - 15, 7.5), np.full(15, 9.6)])
+    file = write(tmp_path / "a.h5", {"z002p000/1": galaxy(log10ages=age), "z002p000/2": galaxy()})
+    told: list[str] = []
+    import_particles(file, tmp_path / "scenes", ParticleImport(bands=("F444W",)), told.append)
+    assert len(told) == 1
+    assert "older than 10^9.18 yr" in told[0]
+    assert "12.5% of a galaxy's stellar mass on average, 25.0% at most" in told[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Images and datacubes of radiative transfer, made here in the layout of SKIRT, become scenes."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import astropy.units as u
@@ -16,10 +18,12 @@ from training import dataset
 from training.cli import app
 from training.imports.bands import LabelError, in_bands, labels
 from training.imports.product import Place, pivot, read_product
-from training.imports.skirt import SOURCE, SkirtImport, import_skirt, scene
+from training.imports.skirt import SOURCE, SkirtImport, contradiction, import_skirt, scene, through_telescope
 from training.imports.table import read_rows
 from training.observe import ObservationPrior, observe
 from training.scene_set import load_scenes
+from training.simulate.run import View, expose
+from training.simulate.settings import Observation, Settings
 from training.simulate.ssp import extinction
 
 REST = np.geomspace(0.09, 1.2, 400)
@@ -241,6 +245,12 @@ def test_unnamed_planes_are_named_by_the_user(tmp_path: Path) -> None:
         ({"dtm": 1.5}, CatalogueError, "between 0 and 1"),
         ({"orientation": 1000}, CatalogueError, "0 to 127"),
         ({"log_mass": np.nan}, CatalogueError, "log_mass"),
+        ({"log_mass": 3e9}, CatalogueError, "row 1 of table.ecsv: log_mass is 3e.09; .* between 4 and 13"),
+        ({"log_ssfr": 1e-9}, CatalogueError, "row 1 of table.ecsv: log_ssfr is 1e-09; .* It looks linear"),
+        ({"log_ssfr": -99.0}, CatalogueError, "log_ssfr is -99; .* between -16 and -6"),
+        ({"a_v": 0.1, "e_bv": 0.3}, CatalogueError, "R_V is 0.333; .* swapped"),
+        ({"e_bv": 0.01}, CatalogueError, "R_V is 100"),
+        ({"e_bv": -99.0}, LabelError, "columns a_v and e_bv"),
         ({"a_v": np.nan}, LabelError, "columns a_v and e_bv"),
         ({"dust_free": "other.fits"}, LabelError, "do not have the same wavelengths"),
     ],
@@ -255,6 +265,43 @@ def test_a_wrong_row_says_what_would_be_right(
         row["a_v"] = np.nan
     with pytest.raises(error, match=message):
         import_skirt(write_table(tmp_path, row), tmp_path / "out", SkirtImport(bands=("F356W",)))
+
+
+def test_a_unit_that_contradicts_the_header_is_used_with_a_warning(tmp_path: Path) -> None:
+    write_cube(tmp_path / "g1.fits", np.geomspace(50, 100, 400), REST * 8)
+    write_cube(tmp_path / "silent.fits", np.full(400, 50.0), REST * 8, "")
+    table = write_table(tmp_path, {**GALAXY, "dusty": "g1.fits"})
+    arguments = ["import-skirt", str(table), str(tmp_path / "data"), "--bands", "F277W,F444W", "--unit", "uJy"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    _, data = dataset.read(tmp_path / "data")
+    faintest = 31.4 - 2.5 * np.log10(100e3)
+    told = re.search(r"stated to be uJy, but BUNIT of g1.fits is nJy.* is ([\d.]+) AB in F444W", result.output)
+    assert told is not None, result.output
+    assert faintest < float(told[1]) < faintest + 0.75
+    assert data["images"].sum() > 5e4  # as stated
+    with pytest.raises(UnitError, match=r"row 1 \(galaxy g1\): .*furlong"):
+        import_skirt(table, tmp_path / "wrong", SkirtImport(bands=("F444W",), unit="furlong"))
+    row = read_rows(table)[0]
+    assert contradiction(row, ("F444W",), SkirtImport(unit="1e-3 uJy")) is None
+    assert contradiction(replace(row, dusty=(tmp_path / "silent.fits",)), ("F444W",), SkirtImport(unit="uJy")) is None
+
+
+def test_what_cannot_reach_the_image_is_left_out_and_changes_nothing() -> None:
+    bands, pixel = ("F277W", "F444W"), np.array([0.06, 0.05])
+    flux = np.random.default_rng(4).exponential(1.0, (160, 150, 2))
+    flux[60:70, 50:65] += 300.0
+    flux[5:8, 5:8] += 500.0  # far outside, where it moves the centroid
+    x, y = (
+        (np.arange(side * 4) - (side * 4 - 1) / 2) * scale / 4 for side, scale in zip((150, 160), pixel, strict=True)
+    )
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    view = View(grid_x.ravel(), grid_y.ravel(), np.empty(0))
+    everything = flux.repeat(4, axis=0).repeat(4, axis=1).reshape(-1, 2) / 16
+    settings = Settings(observation=Observation(bands=bands))
+    expected = expose(settings, view, everything, np.random.default_rng(1))
+    found = through_telescope(flux, pixel, bands, np.random.default_rng(1))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_wrong_product_says_what_would_be_right(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ The particles shine and are seen as those of the built-in forward model: its spe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -26,6 +26,7 @@ from training.simulate.population import RECENT, surviving_fraction
 from training.simulate.run import View, attenuate, expose, starlight
 from training.simulate.scenes import NOISELESS
 from training.simulate.settings import Observation, Settings, Spectra
+from training.simulate.ssp import load_stars
 
 Array = NDArray[np.float64]
 
@@ -88,7 +89,9 @@ class Particles:
     """Radius of the kernel in kpc; 0 for points."""
 
 
-def import_particles(file: Path, directory: Path, settings: ParticleImport) -> dataset.DatasetCard:
+def import_particles(
+    file: Path, directory: Path, settings: ParticleImport, report: Callable[[str], object] = print
+) -> dataset.DatasetCard:
     """Read star particles and write the galaxies as a data set of noiseless scenes.
 
     Galaxies that have formed no star in the last 100 Myr are left out, since their log sSFR is not defined; they count
@@ -101,6 +104,8 @@ def import_particles(file: Path, directory: Path, settings: ParticleImport) -> d
     directory : Path
         New or empty directory.
     settings : ParticleImport
+    report : callable
+        Takes a sentence about stars that are older than the library's, if there are any.
 
     Raises
     ------
@@ -109,6 +114,8 @@ def import_particles(file: Path, directory: Path, settings: ParticleImport) -> d
     """
     bands = in_order(settings.bands)
     galaxies = read_particles(file, settings.redshift)
+    if warning := too_old(galaxies, float(load_stars(settings.spectra.library).log_age[-1])):
+        report(warning)
     chosen = settings.model_copy(update={"bands": bands})
     return dataset.write(
         directory,
@@ -151,6 +158,17 @@ def log_ssfr(particles: Particles) -> float:
         return float(np.log10(formed / recent / particles.mass.sum()))
 
 
+def too_old(galaxies: list[Particles], oldest: float) -> str | None:
+    """How much mass is of stars older than the library's oldest (log10 of years); None if there is none."""
+    share = [float(stars.mass[stars.log_age > oldest].sum() / stars.mass.sum()) for stars in galaxies]
+    if not any(share):
+        return None
+    return (
+        f"Stars older than 10^{oldest:g} yr, the last age of the library, shine as if they were that old: "
+        f"{np.mean(share):.1%} of a galaxy's stellar mass on average, {max(share):.1%} at most."
+    )
+
+
 def draw_in_kernel(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Offsets in a cubic-spline kernel (Monaghan & Lattanzio 1985) that ends at radius 1, shape (..., 3)."""
     radius = np.linspace(0.0, 1.0, 257)
@@ -177,10 +195,16 @@ def read_particles(file: Path, redshift: float | None = None) -> list[Particles]
         As `import_particles`.
     """
     found: list[Particles] = []
+    partial: dict[str, list[str]] = {}
 
     def visit(name: str, entry: object) -> None:
-        if isinstance(entry, h5py.Group) and "tau_v" in entry and "coordinates" in entry:
+        if not isinstance(entry, h5py.Group):
+            return
+        lacking = [each for each in NEEDED if not any(column in entry for column in each.split(" or "))]
+        if "tau_v" in entry and "coordinates" in entry:
             found.append(_galaxy(name, entry, redshift))
+        elif len(lacking) < len(NEEDED):
+            partial[name] = lacking
 
     try:
         with h5py.File(file) as hdf5:
@@ -190,6 +214,9 @@ def read_particles(file: Path, redshift: float | None = None) -> list[Particles]
         raise CatalogueError(f"{file} cannot be read as HDF5: {error}.") from error
     if not found:
         needed = "; ".join(f"{name} ({meaning})" for name, meaning in NEEDED.items())
+        if partial:
+            name, lacking = min(partial.items(), key=lambda each: len(each[1]))
+            raise CatalogueError(f"group {name} lacks {', '.join(lacking)}. A galaxy is a group with {needed}.")
         raise CatalogueError(f"{file} has no group of star particles. A galaxy is a group with {needed}.")
     return found
 
@@ -227,6 +254,11 @@ def _galaxy(name: str, group: h5py.Group, redshift: float | None) -> Particles:
         raise CatalogueError(f"galaxy {name}: coordinates have the shape {position.shape}; ({stars}, 3) is needed.")
     if (columns["tau_v"] < 0).any() or (formed_mass <= 0).any() or (mass <= 0).any() or (size < 0).any():
         raise CatalogueError(f"galaxy {name}: masses must be positive, tau_v and smoothing lengths not negative.")
+    if (highest := columns["metallicities"].max()) >= 0:
+        raise CatalogueError(
+            f"galaxy {name}: metallicities reach 10^{highest:g}; they are mass fractions of metals, below 1 (the Sun's "
+            "is about 0.02, or -1.7 in log10metallicities), not relative to the Sun."
+        )
     return Particles(
         name=name,
         z=_redshift(name, group) if redshift is None else redshift,
@@ -264,7 +296,9 @@ def _read(name: str, group: h5py.Group, column: str, unit: u.UnitBase) -> Array:
     if column not in group:
         needed = next((f"{each} ({meaning})" for each, meaning in NEEDED.items() if column in each), column)
         raise CatalogueError(f"galaxy {name} has no {needed}; it has {', '.join(group)}.")
-    stated = group[column].attrs.get("Units", "" if unit == u.one else "missing")
+    stated = group[column].attrs.get("Units", "" if unit == u.one else None)
+    if stated is None:
+        raise CatalogueError(f"galaxy {name}: {column} has no attribute Units; one like {unit} is needed.")
     text = stated.decode() if isinstance(stated, bytes) else str(stated)
     try:
         factor = 1.0 if text == "dimensionless" and unit == u.one else u.Unit(text).to(unit)

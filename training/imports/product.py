@@ -64,6 +64,8 @@ class Product:
     place: Place
     source: str
     """File, for messages."""
+    header_unit: str
+    """What its header says (BUNIT), used or not; empty where it says nothing."""
 
     def total(self) -> Array:
         """Flux of all pixels in nJy, shape (planes,)."""
@@ -147,7 +149,7 @@ def _read_datacube(file: Path, place: Place, unit: str | None, pixel_scale: floa
         wavelength, numbers = wavelength[order], numbers[order]
     pixel = _pixel(Image("", numbers[0], header, file.name), place, pixel_scale)
     factors = _nanojansky(header, pixel, wavelength, unit, file.name)
-    return Product(numbers, factors, wavelength, None, pixel, place, file.name)
+    return Product(numbers, factors, wavelength, None, pixel, place, file.name, _header_unit(header))
 
 
 def _wavelengths(hdus: fits.HDUList) -> Array | None:
@@ -197,6 +199,7 @@ def _of_bands(images: list[Image], place: Place, unit: str | None, pixel_scale: 
         pixel,
         place,
         first.source,
+        _header_unit(first.header),
     )
 
 
@@ -241,7 +244,7 @@ def _nanojansky(
     try:
         return np.full(wavelength.shape, calibration(header, area, unit).factor)
     except UnitError as error:
-        text = (unit or str(header.get("BUNIT") or "")).strip()
+        text = (unit or _header_unit(header)).strip()
         other = _spectral_unit(text)
         if other is None:
             raise UnitError(
@@ -251,6 +254,10 @@ def _nanojansky(
     if (other * u.sr).is_equivalent(u.W / u.m**2) or (other * u.sr).is_equivalent(u.W / u.m**3):
         one = one * area
     return np.asarray(one.to_value(u.nJy, u.spectral_density(wavelength * u.AA)))
+
+
+def _header_unit(header: fits.Header) -> str:
+    return str(header.get("BUNIT") or "").strip()
 
 
 def _spectral_unit(text: str) -> u.UnitBase | None:

@@ -1,6 +1,7 @@
 """From a table of SKIRT products to a data set of noiseless scenes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,20 +13,22 @@ from rich.progress import track
 
 from redden import __version__
 from redden.bands import BANDS, in_order
-from redden.errors import BadPixelsError, BandError, ReddenError
+from redden.errors import BadPixelsError, BandError, ReddenError, UnitError
+from redden.grid import PIXEL_SCALE, SIZE
 from redden.pixelgrid import SCALE_RANGE
 from training import dataset
 from training.imports.bands import LabelError, attenuation_labels, check_resolved, in_bands, labels
 from training.imports.product import Place, Product, read_product
 from training.imports.table import Row, read_rows
-from training.simulate.instrument import FINE_SCALE
-from training.simulate.run import View, expose
+from training.simulate.instrument import AB_NANOJANSKY, FINE_SCALE, PSF_SIZE, image
 from training.simulate.scenes import APERTURE, NOISELESS, aperture_noise_at
-from training.simulate.settings import Observation, Scenes, Settings
+from training.simulate.settings import Observation, Scenes
 
 Array = NDArray[np.float64]
 
 SOURCE: Final = f"SKIRT import, {NOISELESS}"
+_REACH: Final = SIZE * PIXEL_SCALE / 2 + PSF_SIZE * FINE_SCALE
+"""Distance in arcsec from the centroid beyond which no light reaches an image, with room for its offset."""
 
 
 class SkirtImport(BaseModel):
@@ -45,7 +48,9 @@ class SkirtImport(BaseModel):
     """Of the offset of the galaxies from the middle."""
 
 
-def import_skirt(table: Path, directory: Path, settings: SkirtImport) -> dataset.DatasetCard:
+def import_skirt(
+    table: Path, directory: Path, settings: SkirtImport, report: Callable[[str], object] = print
+) -> dataset.DatasetCard:
     """Read a table of products and write them as a data set of noiseless scenes.
 
     Parameters
@@ -55,6 +60,8 @@ def import_skirt(table: Path, directory: Path, settings: SkirtImport) -> dataset
     directory : Path
         New or empty directory.
     settings : SkirtImport
+    report : callable
+        Takes a warning if the unit of `settings` contradicts the header of the first product.
 
     Raises
     ------
@@ -64,7 +71,11 @@ def import_skirt(table: Path, directory: Path, settings: SkirtImport) -> dataset
         If a product cannot be used; the message begins with its row.
     """
     rows = read_rows(table)
-    bands = in_order(settings.bands or _bands_of(rows[0], settings))
+    with _about(rows[0]):
+        bands = in_order(settings.bands or _bands_of(rows[0], settings))
+        warning = contradiction(rows[0], bands, settings) if settings.unit else None
+    if warning:
+        report(warning)
     names = list(dict.fromkeys(row.galaxy for row in rows))
     return dataset.write(
         directory,
@@ -85,8 +96,7 @@ def scene(row: Row, bands: tuple[str, ...], settings: SkirtImport) -> dict[str, 
     if not np.isfinite(flux).all() or flux[..., _reddest(bands)].sum() <= 0:
         raise BadPixelsError(f"{dusty.source} has pixels that are not finite, or no light in {bands[_reddest(bands)]}.")
     rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(row.number,)))
-    observation = Observation(bands=bands)
-    images = expose(Settings(observation=observation), _points(flux.shape[:2], pixel), _shared_out(flux, pixel), rng)
+    images = through_telescope(flux, pixel, bands, rng)
     return {
         "images": images,
         "orientation": row.orientation,
@@ -97,6 +107,54 @@ def scene(row: Row, bands: tuple[str, ...], settings: SkirtImport) -> dict[str, 
         "snr": expected_snr(images),
         **_labels(row, dusty, settings),
     }
+
+
+def through_telescope(flux: Array, pixel: Array, bands: tuple[str, ...], rng: np.random.Generator) -> Array:
+    """Noiseless image of 32x32 pixels, centred as those of the built-in forward model.
+
+    Every pixel near enough is shared out over points that are no farther apart than the telescope's fine pixels.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (ny, nx, bands)
+        In nJy per pixel.
+    pixel : ndarray, shape (2,)
+        Sides of a pixel in arcsec, along x and y.
+    bands : tuple of str
+    rng : Generator
+        Draws the offset of the centroid from the middle.
+
+    Returns
+    -------
+    ndarray, shape (32, 32, bands)
+        In nJy per pixel.
+    """
+    light = flux[..., _reddest(bands)]
+    (near_x, x), (near_y, y) = (_points(light.sum(axis=axis), side) for axis, side in enumerate(pixel))
+    along_x, along_y = (int(np.ceil(side / FINE_SCALE)) for side in pixel)
+    near = flux[np.ix_(near_y, near_x)] / (along_x * along_y)
+    points = near.repeat(along_y, axis=0).repeat(along_x, axis=1).reshape(-1, len(bands))
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    offset = rng.uniform(-1, 1, 2) * Observation().centring * PIXEL_SCALE
+    return image(grid_x.ravel() + offset[0], grid_y.ravel() + offset[1], points, bands)
+
+
+def contradiction(row: Row, bands: tuple[str, ...], settings: SkirtImport) -> str | None:
+    """What follows from a stated unit that is not that of the header; None if the header says the same, or nothing."""
+    product = _product(row, row.dusty, settings)
+    if not product.header_unit:
+        return None
+    with suppress(UnitError):  # what cannot be read is not the same either
+        told = _product(row, row.dusty, settings.model_copy(update={"unit": None}))
+        if np.allclose(told.nanojansky, product.nanojansky, rtol=1e-3):
+            return None
+    flux = in_bands(product, bands, Place.at(settings.redshift or row.z))[0].sum(axis=(0, 1))
+    brightest = int(flux.argmax())
+    seen = f"{AB_NANOJANSKY - 2.5 * np.log10(flux[brightest]):.2f} AB" if flux[brightest] > 0 else "without light"
+    return (
+        f"Warning: the unit is stated to be {settings.unit}, but BUNIT of {product.source} is {product.header_unit}. "
+        f"With {settings.unit}, galaxy {row.galaxy} is {seen} in {bands[brightest]}, its brightest band."
+    )
 
 
 def expected_snr(images: Array) -> Array:
@@ -114,11 +172,18 @@ def _batches(
     for name, views in track(groups, "Importing galaxies", total=len(names)):
         found = []
         for row in views:
-            try:
+            with _about(row):
                 found.append({"galaxy": names.index(name), **scene(row, bands, settings)})
-            except ReddenError as error:
-                raise type(error)(f"row {row.number} (galaxy {name}): {error}") from error
         yield 1, 0, {column: np.array([each[column] for each in found]) for column in dataset.COLUMNS}
+
+
+@contextmanager
+def _about(row: Row) -> Iterator[None]:
+    """Begin the message of an error with the row."""
+    try:
+        yield
+    except ReddenError as error:
+        raise type(error)(f"row {row.number} (galaxy {row.galaxy}): {error}") from error
 
 
 def _product(row: Row, files: tuple[Path, ...], settings: SkirtImport) -> Product:
@@ -137,7 +202,7 @@ def _bands_of(row: Row, settings: SkirtImport) -> list[str]:
         except BandError as error:
             reason = str(error)
     if not found:
-        raise BandError(f"row {row.number} (galaxy {row.galaxy}) has no band of {', '.join(BANDS)}: {reason}")
+        raise BandError(f"there is no band of {', '.join(BANDS)}: {reason}")
     return found
 
 
@@ -160,23 +225,25 @@ def _reddest(bands: tuple[str, ...]) -> int:
     return max(range(len(bands)), key=lambda number: BANDS[bands[number]].pivot)
 
 
-def _parts(pixel: Array) -> tuple[int, int]:
-    """Into how many points a pixel is divided along x and y, so that they are no farther than the fine pixels."""
-    x, y = (int(np.ceil(side / FINE_SCALE)) for side in pixel)
-    return x, y
+def _points(light: Array, pixel: float) -> tuple[NDArray[np.bool_], Array]:
+    """Which pixels along an axis can reach the image, and where their points are.
 
+    Parameters
+    ----------
+    light : ndarray, shape (pixels,)
+        Decides where the centroid is.
+    pixel : float
+        Side of a pixel in arcsec.
 
-def _points(shape: tuple[int, ...], pixel: Array) -> View:
-    """Positions of the points that stand for the pixels of an image, from its middle; the last axis is along x."""
-    along_x, along_y = _parts(pixel)
-    x = (np.arange(shape[1] * along_x) - (shape[1] * along_x - 1) / 2) * pixel[0] / along_x
-    y = (np.arange(shape[0] * along_y) - (shape[0] * along_y - 1) / 2) * pixel[1] / along_y
-    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
-    return View(grid_x.ravel(), grid_y.ravel(), np.empty(0))
-
-
-def _shared_out(flux: Array, pixel: Array) -> Array:
-    """Flux of the points of `_points`, shape (points, bands)."""
-    along_x, along_y = _parts(pixel)
-    fine = flux.repeat(along_y, axis=0).repeat(along_x, axis=1) / (along_x * along_y)
-    return np.asarray(fine.reshape(-1, flux.shape[-1]))
+    Returns
+    -------
+    near : ndarray of bool, shape (pixels,)
+    position : ndarray, shape (points,)
+        In arcsec from the centroid; equally many points for each near pixel.
+    """
+    middle = (np.arange(len(light)) - (len(light) - 1) / 2) * pixel
+    middle -= np.average(middle, weights=light)
+    near = np.abs(middle) <= _REACH + pixel
+    parts = int(np.ceil(pixel / FINE_SCALE))
+    within = (np.arange(parts) - (parts - 1) / 2) * pixel / parts
+    return near, np.add.outer(middle[near], within).ravel()

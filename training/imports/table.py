@@ -21,12 +21,18 @@ COLUMNS: Final = {
 """Columns that are needed."""
 OPTIONAL: Final = {
     "dust_free": "the same without dust, from which A_V and E(B-V) are computed",
-    "a_v, e_bv": "A_V and E(B-V) in mag, used where the two products do not give them",
+    "a_v, e_bv": "A_V and E(B-V) in mag, used where the two products do not give them; blank where negative",
     "dtm": "dust-to-metal ratio, 0...1; a galaxy of 0 has no dust",
     "orientation": "number of the view; otherwise views of a galaxy and dtm are counted",
     "distance": "of the instrument in Mpc, for products in the rest frame; otherwise they are as seen from redshift z",
 }
 """Columns that may be there."""
+LOG_MASS: Final = (4.0, 13.0)
+"""Stellar masses that a galaxy may have: what lies beyond is in another unit, or a mark of what is not known."""
+LOG_SSFR: Final = (-16.0, -6.0)
+"""The same of log sSFR in 1/yr."""
+R_V: Final = (0.5, 50.0)
+"""The same of A_V over E(B-V), which are easily mistaken for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Row:
     dtm: float
     """NaN where unknown."""
     a_v: float
+    """NaN where unknown, as E(B-V)."""
     e_bv: float
     distance: float | None
     """In Mpc, of products in the rest frame."""
@@ -67,7 +74,8 @@ def read_rows(file: Path) -> list[Row]:
     Raises
     ------
     CatalogueError
-        If the table cannot be read, lacks a column or a value, or names a file that does not exist.
+        If the table cannot be read, lacks a column or a value, has one that cannot be, or names a file that does not
+        exist.
     """
     try:
         table = Table.read(file)
@@ -143,7 +151,7 @@ def _row(values: _Values, views: dict[tuple[str, float], Iterator[int]]) -> Row:
     dusty = values.files("dusty")
     if not dusty:
         raise values.error("dusty is empty; name the file of the galaxy with dust.")
-    log_mass = _log(values, "mass")
+    log_mass, (a_v, e_bv) = _log_mass(values), _attenuation(values)
     return Row(
         number=values.number,
         galaxy=galaxy,
@@ -152,18 +160,45 @@ def _row(values: _Values, views: dict[tuple[str, float], Iterator[int]]) -> Row:
         log_mass=log_mass,
         log_ssfr=_log_ssfr(values, log_mass),
         dtm=dtm,
-        a_v=values.float("a_v"),
-        e_bv=values.float("e_bv"),
+        a_v=a_v,
+        e_bv=e_bv,
         distance=None if np.isnan(distance) else distance,
         dusty=dusty,
         dust_free=values.files("dust_free"),
     )
 
 
+def _log_mass(values: _Values) -> float:
+    log_mass = _log(values, "mass")
+    if not LOG_MASS[0] <= log_mass <= LOG_MASS[1]:
+        raise values.error(
+            f"log_mass is {log_mass:g}; log10 of the mass in Msun is between {LOG_MASS[0]:g} and {LOG_MASS[1]:g}. In a "
+            "column mass it is in Msun, such as 3e9."
+        )
+    return log_mass
+
+
 def _log_ssfr(values: _Values, log_mass: float) -> float:
-    if "sfr" in values.values.colnames and not values.text("log_ssfr") and not values.text("ssfr"):
-        return _log(values, "sfr") - log_mass
-    return _log(values, "ssfr")
+    from_sfr = "sfr" in values.values.colnames and not values.text("log_ssfr") and not values.text("ssfr")
+    log_ssfr = _log(values, "sfr") - log_mass if from_sfr else _log(values, "ssfr")
+    if not LOG_SSFR[0] <= log_ssfr <= LOG_SSFR[1]:
+        raise values.error(
+            f"log_ssfr is {log_ssfr:g}; log10 of 1/yr is between {LOG_SSFR[0]:g} and {LOG_SSFR[1]:g}."
+            + (" It looks linear; name the column ssfr." if 0 < log_ssfr < 1e-5 else "")
+            + (" It is that of sfr, in Msun/yr, over the mass." if from_sfr else "")
+        )
+    return log_ssfr
+
+
+def _attenuation(values: _Values) -> tuple[float, float]:
+    """A_V and E(B-V); NaN where blank or negative, since tables write -99 for what is not known."""
+    a_v, e_bv = (np.nan if (value := values.float(name)) < 0 else value for name in ("a_v", "e_bv"))
+    if e_bv > 0 and not R_V[0] <= a_v / e_bv <= R_V[1] and not np.isnan(a_v):
+        raise values.error(
+            f"a_v is {a_v:g} and e_bv is {e_bv:g}, so R_V is {a_v / e_bv:.3g}; dust has one between {R_V[0]:g} and "
+            f"{R_V[1]:g}. Both are in mag; are the columns swapped?"
+        )
+    return a_v, e_bv
 
 
 def _log(values: _Values, name: str) -> float:
