@@ -17,7 +17,7 @@ def user_errors() -> Iterator[None]:
     except ReddenError as error:
         raise typer.BadParameter(str(error)) from error
     except ValidationError as error:
-        wrong = (
-            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
-        )
+        places = (".".join(map(str, each["loc"])) for each in error.errors())
+        sayings = (each["msg"].removeprefix("Value error, ") for each in error.errors())
+        wrong = (f"{place}: {said}" if place else said for place, said in zip(places, sayings, strict=True))
         raise typer.BadParameter("; ".join(wrong)) from error
