@@ -259,6 +259,10 @@ def _table(file: str) -> "Table":
     with warnings.catch_warnings():  # of units that FITS does not have, and of nulls
         warnings.simplefilter("ignore", AstropyWarning)
         table = Table.read(file, format="fits", memmap=False, character_as_bytes=False, mask_invalid=False)
+    for column in table.itercols():
+        _, _, words = (column.description or "").rpartition(", in ")
+        if column.unit is None and words.startswith("dex("):  # FITS has no units of logarithms: redden says it in words
+            column.unit = u.Unit(words)
     with fits.open(file, memmap=False) as hdus:
         for column in hdus[1].columns:
             if column.format == "L":  # whose nulls astropy takes for false

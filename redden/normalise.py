@@ -41,7 +41,9 @@ def each_band(pixels: Pixels) -> Pixels:
     if not np.all(spread > 0):
         raise BadPixelsError(_FLAT)
     scaled = np.empty(pixels.shape, dtype=np.float32)
-    np.divide(rows - low, spread, out=np.moveaxis(scaled.reshape(*rows.shape[:-2], -1, rows.shape[-2]), -1, -2))
+    np.divide(
+        rows - low, spread, out=np.moveaxis(scaled.reshape(*rows.shape[:-2], rows.shape[-1], rows.shape[-2]), -1, -2)
+    )
     return scaled
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from redden.recentre import MAX_RECENTRE_RADIUS, RECENTRE_RADIUS, Recentre
 
-_LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+_LABEL: Final = re.compile(r"(?=.*[A-Za-z_-])[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
 
 
 def _number_or_label(value: object) -> object:

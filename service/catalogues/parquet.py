@@ -18,8 +18,8 @@ VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 """Where a VOTable without data describes the columns."""
 VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
 _YAML_KEY: Final = b"table_meta_yaml"
-MAX_TEXT: Final = 4 * 2**30
-"""Most bytes of the texts of a table."""
+MAX_TEXT: Final = 256 * 2**20
+"""Most bytes of the texts of a table; a gateway has little memory, and a few kB of Parquet can hold any number."""
 MAX_CELLS: Final = 500_000_000
 """Most values of a table; a few kB of Parquet can say that a column holds a billion times the same."""
 
@@ -61,27 +61,26 @@ def _check_texts(path: Path, file: pq.ParquetFile) -> None:
     with pq.ParquetFile(path, read_dictionary=texts) as folded:
         for text in texts:
             for group in range(folded.num_row_groups):
-                left -= sum(map(_unfolded, folded.read_row_group(group, [text]).itercolumns()))
+                table = folded.read_row_group(group, [text])
+                left -= sum(_unfolded(chunk) for column in table.itercolumns() for chunk in column.chunks)
                 if left < 0:
                     raise CatalogueError(
-                        f"the texts of the Parquet file take more than {MAX_TEXT / 2**30:g} GiB when they are read. "
+                        f"the texts of the Parquet file take more than {MAX_TEXT >> 20} MiB when they are read. "
                         "Send fewer columns."
                     )
 
 
-def _unfolded(column: pa.ChunkedArray) -> int:
-    """Bytes of texts, also in lists, that are kept once each."""
-    count = 0
-    for values in column.chunks:
-        while not pa.types.is_dictionary(values.type):
-            if pa.types.is_struct(values.type):
-                return sum(_unfolded(pa.chunked_array([part])) for part in values.flatten())
-            if not hasattr(values.type, "value_type"):
-                return count
-            values = values.flatten()
-        lengths = pc.binary_length(values.dictionary)
-        count += pc.sum(lengths.take(values.indices).cast(pa.int64())).as_py() or 0
-    return count
+def _unfolded(values: pa.Array) -> int:
+    """Bytes of texts, also in lists, structs and maps, that are kept once each."""
+    if pa.types.is_dictionary(values.type):
+        used = pc.value_counts(values.indices.drop_null())
+        lengths = pc.binary_length(values.dictionary).cast(pa.int64()).take(used.field("values"))
+        return int(pc.sum(pc.multiply(lengths, used.field("counts"))).as_py() or 0)
+    if pa.types.is_map(values.type):
+        return _unfolded(values.keys) + _unfolded(values.items)
+    if pa.types.is_struct(values.type):
+        return sum(map(_unfolded, values.flatten()))
+    return _unfolded(values.flatten()) if hasattr(values.type, "value_type") else 0
 
 
 def _described(metadata: dict[bytes, bytes]) -> tuple[dict[str, pa.Field], dict[str, Any]]:

@@ -54,3 +54,7 @@ def test_a_constant_image_is_refused(name: str) -> None:
 def test_an_unknown_normalisation_is_answered_with_those_that_exist() -> None:
     with pytest.raises(ModelCardError, match="'log'.*each-band, joint"):
         normalisation("log")
+
+
+def test_no_galaxies_give_no_images() -> None:
+    assert each_band(np.empty((0, 32, 32, 3), dtype=np.float32)).shape == (0, 32, 32, 3)

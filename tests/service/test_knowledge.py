@@ -182,7 +182,7 @@ def test_a_galaxy_of_another_kind_is_flagged_first(ask):
     assert (known.in_domain, known.domain_score, known.flags) == (True, pytest.approx(3), [])
     assert (strange.in_domain, strange.domain_score) == (False, pytest.approx(7))
     assert codes(strange)[0] == "out_of_domain"
-    assert "domain score is 7.00, and only 1 % of them are above 5.50" in strange.flags[0].message
+    assert "domain score is 7, and only 1 % of them are above 5.5" in strange.flags[0].message
 
 
 def test_a_model_without_a_score_says_nothing(ask):
