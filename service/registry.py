@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Self
 
@@ -93,7 +94,11 @@ class Registry:
 
 def _read_labels(config: Path) -> dict[str, dict[str, int]]:
     try:
-        return {entry.name: dict(entry.version_labels) for entry in read_entries(config) if entry.version_labels}
+        return {
+            entry.name: dict(sorted(entry.version_labels.items(), key=itemgetter(1)))  # a map of a message has no order
+            for entry in read_entries(config)
+            if entry.version_labels
+        }
     except FileNotFoundError:
         return {}  # models that another machine serves
     except ModelConfigError as error:

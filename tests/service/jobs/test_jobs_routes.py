@@ -314,7 +314,7 @@ def test_a_key_is_free_again_when_its_request_was_refused(desk, submit):
         (None, {"survey": None}, (422, "catalogue"), ("survey",)),
         (None, {"survey": "nowhere"}, (404, "unknown-survey"), ("demo",)),
         (None, {"model": "none-such"}, (404, "unknown-model"), ("gaussian-3band",)),
-        (None, {"version": "7th"}, (422, "parameter"), ("version",)),
+        (None, {"version": "7th!"}, (422, "parameter"), ("version",)),
         (None, {"version": "seven"}, (404, "unknown-model"), ("the label 'seven'", "stable")),
         (None, {"ra": "alpha"}, (422, "catalogue"), ("alpha",)),
         (None, {"columns": "name,colour"}, (422, "catalogue"), ("colour",)),
