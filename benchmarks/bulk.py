@@ -21,12 +21,12 @@ from pathlib import Path
 from time import perf_counter, thread_time
 
 import numpy as np
-import openvino
 import pyarrow as pa
 import pyarrow.csv
 from astropy.io import fits
 from astropy.wcs import WCS
 from bulk_cutter import cutting
+from bulk_models import make_models, model_alone, through_socket
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +34,6 @@ from redden.modelcard import ModelCard
 from redden.modelinput import model_inputs
 from redden.posterior import quantiles
 from service.bulk.cutting import Cutter
-from service.inference.servables import Servable
 from service.jobs.plan import write_plan
 from service.processes import Children, free_port
 from service.settings import Settings
@@ -45,18 +44,6 @@ SIDE = 8192
 BANDS = ("F277W", "F356W", "F444W")
 CHUNK = Settings.model_fields["chunk_rows"].default
 CUTANA = "cutana==0.4.0"
-CHEAP_CARD = {"name": "cheap-3band", "description": "A tenth of the arithmetic of paper-3band, with random weights."}
-MAKE_CHEAP = """
-import sys, keras
-pixels = keras.Input((32, 32, 3), name="pixels")
-x = pixels
-for filters in (16, 32, 48):
-    x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
-x = keras.layers.Dense(32, activation="relu")(keras.layers.Flatten()(x))
-model = keras.Model(pixels, {"mean": keras.layers.Dense(3, name="mean")(x)})
-spec = [keras.InputSpec(shape=(None, 32, 32, 3), dtype="float32", name="pixels")]
-model.export(sys.argv[1], input_signature=spec, verbose=False)
-"""
 
 
 def make_survey(folder: Path) -> WCS:
@@ -84,35 +71,6 @@ def make_plan(folder: Path, wcs: WCS, rows: int) -> tuple[Path, int, np.ndarray,
     plan = folder / f"plan-{rows}"
     plan.mkdir(exist_ok=True)
     return plan, write_plan(plan, rows, CHUNK, ra, dec, None), ra, dec
-
-
-def make_models(folder: Path) -> dict[str, Path]:
-    """The paper's network, and one ten times cheaper, as a directory of models."""
-    card = ModelCard.read(ROOT / "models" / "paper-3band" / "1")
-    paper, cheap = folder / "paper-3band", folder / "cheap-3band"
-    if not paper.exists():
-        paper.symlink_to(ROOT / "models" / "paper-3band")
-    if not cheap.exists():
-        subprocess.run([sys.executable, "-c", MAKE_CHEAP, str(cheap / "1")], check=True, capture_output=True)
-        card.model_copy(update=CHEAP_CARD).write(cheap / "1")
-    entries = "".join(f'config {{ name: "{path.name}" base_path: "/models/{path.name}" }}\n' for path in (paper, cheap))
-    (folder / "models.config").write_text(f"model_config_list {{\n{entries}}}\n", encoding="utf-8")
-    return {"paper-3band": paper / "1", "cheap-3band": cheap / "1"}
-
-
-def model_alone(model: Path, seconds: float) -> tuple[float, int]:
-    """Rows/s of a model in this process on all cores, at its best batch size."""
-    servable = Servable.load(openvino.Core(), model)
-    best = (0.0, 0)
-    for batch in (64, 128, 256, 512):
-        pixels = np.random.default_rng(0).random((batch, 32, 32, 3), dtype=np.float32)
-        servable.predict({"pixels": pixels})
-        calls, start = 0, perf_counter()
-        while perf_counter() < start + seconds:
-            servable.predict({"pixels": pixels})
-            calls += 1
-        best = max(best, (calls * batch / (perf_counter() - start), batch))
-    return best
 
 
 def whole_path(
@@ -230,6 +188,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
 
         for model in models:
             rates[f"{model} alone"] = _timed(f"{model} alone", lambda: model_alone(models[model], 2.0)[0])  # noqa: B023
+            rates[f"{model} socket"] = _timed(f"{model}, socket", lambda: through_socket(model, address, 10.0))  # noqa: B023
             rates[model] = _timed(model, lambda: measured(model, plan, chunks, arguments.rows, arguments.workers))  # noqa: B023
         for key, snr in (("cutting", False), ("cutting, S/N", True)):
             rates[key] = _timed(key, lambda: cutting(folder, plan, chunks, models["paper-3band"], snr=snr))  # noqa: B023
@@ -264,8 +223,11 @@ def report(
             table.add_row(what, f"{rates[key]:.0f}", beside, f"{rates[key] / rates[other]:.2f}", wanted)
 
     line("paper's network", "paper-3band", "the same model alone", "paper-3band alone", "0.85")
+    line("paper's network", "paper-3band", "the same over a socket", "paper-3band socket", "")
+    line("the same over a socket", "paper-3band socket", "the same model alone", "paper-3band alone", "")
     line("cheap network alone", "cheap-3band alone", "paper's network alone", "paper-3band alone", "10")
     line("cheap network", "cheap-3band", "the same model alone", "cheap-3band alone", "")
+    line("cheap network", "cheap-3band", "the same over a socket", "cheap-3band socket", "")
     line("cheap network", "cheap-3band", "cutana + TensorFlow, paper's network", "cutana paper-3band", "12")
     line("cheap network", "cheap-3band", "cutana + TensorFlow, cheap network", "cutana cheap-3band", "")
     line("paper's network", "paper-3band", "cutana + TensorFlow, paper's network", "cutana paper-3band", "")

@@ -105,6 +105,13 @@ class JobProvenance(BaseModel):
     survey: Annotated[str | None, Field(description="Survey whose mosaics are read; null for a catalogue of images.")]
     catalogue: Annotated[str | None, Field(description="Name of the file, as it was uploaded.")]
     catalogue_sha256: Annotated[str, Field(description="SHA-256 of the uploaded file.")]
+    columns: Annotated[
+        dict[Literal["ra", "dec", "redshift", "redshift_error"], str],
+        Field(
+            description="Columns of the catalogue that were read, by what they were taken for.",
+            examples=[{"ra": "RA_ICRS", "dec": "DE_ICRS", "redshift": "z_phot"}],
+        ),
+    ] = {}
 
 
 class Job(BaseModel):

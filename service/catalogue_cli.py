@@ -248,6 +248,10 @@ def _finish(job: ClientJob, wait: bool, output: Path | None, format: ResultForma
         with notes.status(f"Writing {output.name}"):
             job.save(output, format)
     _show(job.state, as_json)
+    rows = job.state.rows
+    if job.state.phase is Phase.COMPLETED and rows.failed == rows.total > 0:
+        why = [text for name, text in job.row(0).values.items() if name.endswith("status")][-1]  # ours are the last
+        notes.print(f"No row could be measured. The first: {escape(str(why))}")
     if output is not None:
         notes.print(f"Results are in [bold]{output}[/].")
     elif not job.state.phase.is_final:

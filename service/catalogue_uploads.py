@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from redden.jobs import JobOptions, JobRequest
 from service.errors import MediaTypeError, UploadError
-from service.jobs.manager import CatalogueFile
+from service.jobs.kept import CatalogueFile
 from service.uploads import FORM_TYPE, form_of, limited, media_type, receiving
 
 Model = TypeVar("Model", bound=BaseModel)

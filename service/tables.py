@@ -74,6 +74,7 @@ def job_table(job: Job) -> RenderableType:
         "Model": f"{job.provenance.model.name} version {job.provenance.model.version}",
         "Survey": job.provenance.survey,
         "Catalogue": job.provenance.catalogue,
+        "Columns": ", ".join(f"{name} as {what}" for what, name in job.provenance.columns.items()),
         "Expires": _time(job.expires),
     }
     for name, text in lines.items():

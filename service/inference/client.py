@@ -106,7 +106,7 @@ class ModelServer:
         request.model_spec.version.value = version
         request.model_spec.signature_name = SIGNATURE
         for tensor, values in inputs.items():
-            request.inputs[tensor].CopyFrom(encode(values))
+            encode(values, request.inputs[tensor])
         response = await self._call(self._predict, request)
         try:
             outputs = {output: decode(tensor) for output, tensor in response.outputs.items()}

@@ -70,7 +70,7 @@ class ModelServices:
         response = PredictResponse(model_spec=model_spec)
         for name, values in servable.predict(inputs).items():
             if not request.output_filter or name in request.output_filter:
-                response.outputs[name].CopyFrom(encode(values))
+                encode(values, response.outputs[name])
         return response
 
     def get_model_metadata(self, request: Any) -> Any:

@@ -6,25 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.protocol import DT_FLOAT, TensorProto
+from service.inference.protocol import DT_FLOAT
 
 
-def encode(array: NDArray[np.float32]) -> Any:
-    """A ``TensorProto`` of this array, in ``tensor_content``: two orders of magnitude faster than ``float_val``.
+def encode(array: NDArray[np.float32], tensor: Any) -> None:
+    """Write an array into a ``TensorProto``, as ``tensor_content``: two orders of magnitude faster than ``float_val``.
 
     Parameters
     ----------
     array : ndarray of float32, any shape
-
-    Returns
-    -------
-    TensorProto
-        Row-major, little-endian.
+    tensor : TensorProto
+        An empty one, such as a message makes when its map of tensors is asked for a new name.
     """
-    tensor = TensorProto(dtype=DT_FLOAT, tensor_content=np.ascontiguousarray(array, dtype="<f4").tobytes())
+    tensor.dtype = DT_FLOAT
+    tensor.tensor_content = np.ascontiguousarray(array, dtype="<f4").tobytes()  # row-major, little-endian
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    return tensor
 
 
 def decode(tensor: Any) -> NDArray[np.float32]:
@@ -53,10 +50,11 @@ def decode(tensor: Any) -> NDArray[np.float32]:
     if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("a tensor with a fully known shape is expected")
     count = math.prod(shape)
-    if tensor.tensor_content:
-        if len(tensor.tensor_content) != 4 * count:
-            raise ValueError(f"{len(tensor.tensor_content)} bytes do not make a float32 tensor of shape {shape}")
-        return np.frombuffer(tensor.tensor_content, dtype="<f4").reshape(shape)
+    content = tensor.tensor_content  # a copy each time
+    if content:
+        if len(content) != 4 * count:
+            raise ValueError(f"{len(content)} bytes do not make a float32 tensor of shape {shape}")
+        return np.frombuffer(content, dtype="<f4").reshape(shape)
     values = np.asarray(tensor.float_val, dtype=np.float32)
     if len(values) > count or (count > 0 and len(values) == 0):
         raise ValueError(f"{len(values)} values do not make a tensor of shape {shape}")

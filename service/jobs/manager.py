@@ -2,12 +2,10 @@
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from anyio import CapacityLimiter
@@ -19,20 +17,21 @@ from redis.exceptions import RedisError
 from redden import __version__
 from redden.answer import ModelReference
 from redden.errors import BandError, CatalogueError
-from redden.jobs import Job, JobOptions, JobProvenance, JobRequest, JobRow, Phase, ResultFormat, StoredCatalogue
+from redden.jobs import Job, JobOptions, JobProvenance, JobRequest, JobRow, Phase, ResultFormat
 from redden.modelcard import ModelCard
 from service.bulk.columns import result_columns
 from service.catalogues import Catalogue, read, results_schema
-from service.errors import IdempotencyError, UnknownCatalogueError, UnknownRowError
+from service.errors import IdempotencyError, UnknownRowError
 from service.jobs.celery_app import make_celery
 from service.jobs.chunk import CATALOGUE, PARTS, folder_of
 from service.jobs.description import JobDescription
+from service.jobs.kept import CatalogueFile, KeptCatalogues
 from service.jobs.plan import write_plan
 from service.jobs.queue import Queue
 from service.jobs.results import ResultFile, result_file, row_values, write_schema
 from service.jobs.state import Jobs, Part, UnknownJobError
 from service.jobs.store import Store, new_id, storing
-from service.jobs.sweep import CATALOGUES, delete
+from service.jobs.sweep import delete
 from service.registry import Registry
 from service.settings import Settings
 from service.surveys.registry import Surveys
@@ -41,23 +40,11 @@ Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
-_ABOUT: Final = "about.json"
-_UPLOAD: Final = "upload"
-
 _READERS: Final = 2
 """Catalogues that are read at the same time."""
 
 _MAKING: Final = 600
 """Seconds that a request may take to make a job of a catalogue; then its idempotency key is free again."""
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueFile:
-    """A catalogue as it was uploaded."""
-
-    path: Path
-    name: str | None
-    content_type: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +83,11 @@ class JobManager:
         queue = Queue(make_celery(settings), redis)
         return cls(settings, Store.at(settings.jobs_url), jobs, queue, registry, surveys)
 
+    @property
+    def kept(self) -> KeptCatalogues:
+        """Uploaded catalogues, for jobs to name."""
+        return KeptCatalogues(self.store, self.settings.job_lifetime)
+
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Read or store a catalogue in a thread, a few at a time."""
         return await run_sync(work, limiter=self._threads)
@@ -105,58 +97,10 @@ class JobManager:
         self.queue.celery.close()
         self.queue.redis.close()
 
-    def keep(self, file: CatalogueFile) -> StoredCatalogue:
-        """Store an uploaded file, for jobs to name.
-
-        Raises
-        ------
-        StorageError
-            If there is no room.
-        """
-        identifier = new_id()
-        expires = datetime.now(UTC).timestamp() + self.settings.job_lifetime
-        stored = StoredCatalogue(
-            id=identifier,
-            name=file.name,
-            content_type=file.content_type,
-            bytes=file.path.stat().st_size,
-            sha256=_sha256(file.path),
-            expires=datetime.fromtimestamp(expires, UTC),
-        )
-        with storing("the catalogue"), self.store.new(f"{CATALOGUES}/{identifier}") as folder:
-            (folder / _ABOUT).write_text(stored.model_dump_json(), encoding="utf-8")
-            shutil.copyfile(file.path, folder / _UPLOAD)
-        return stored
-
-    def kept(self, identifier: str) -> StoredCatalogue:
-        """An uploaded catalogue.
-
-        Raises
-        ------
-        UnknownCatalogueError
-            If there is none.
-        """
-        if identifier.isalnum():  # no path
-            try:
-                with self.store.open(f"{CATALOGUES}/{identifier}", _ABOUT) as file:
-                    return StoredCatalogue.model_validate_json(file.read())
-            except FileNotFoundError:
-                pass
-        raise UnknownCatalogueError(
-            f"there is no catalogue {identifier!r}; it may have expired. POST /v1/catalogues takes it again."
-        )
-
-    def forget(self, identifier: str) -> None:
-        """Delete an uploaded catalogue. Raises UnknownCatalogueError if there is none."""
-        self.kept(identifier)
-        self.store.remove(f"{CATALOGUES}/{identifier}")
-
     def submit_kept(self, asked: JobRequest, key: str | None) -> Job:
         """Queue a job on an uploaded catalogue; errors and answer of `submit`."""
-        about = self.kept(asked.catalogue)
-        upload = self.store.copy(f"{CATALOGUES}/{asked.catalogue}") / _UPLOAD
         options = JobOptions.model_validate(asked.model_dump(exclude={"catalogue"}))
-        return self.submit(CatalogueFile(upload, about.name, about.content_type), options, key)
+        return self.submit(self.kept.file(asked.catalogue), options, key)
 
     def submit(self, file: CatalogueFile, options: JobOptions, key: str | None) -> Job:
         """Queue a job.
@@ -175,7 +119,7 @@ class JobManager:
         ReddenError
             A subclass says what is wrong with the catalogue or the options; nothing is queued then.
         """
-        job, digest = new_id(), _sha256(file.path)
+        job, digest = new_id(), file.sha256()
         if key is not None:
             fingerprint = hashlib.sha256(f"{digest} {options.model_dump_json()}".encode()).hexdigest()
             if first := self._first_of(key, job, fingerprint):
@@ -240,7 +184,7 @@ class JobManager:
         card = self.registry.card(options.model, options.version)
         if options.survey is not None:
             self._check_survey(options.survey, card)
-        rows, chunks = self._plan(job, file, options, card)
+        rows, chunks, columns = self._plan(job, file, options, card)
         description = JobDescription(
             name=options.name,
             options=options.model_copy(update={"model": card.name, "version": card.version}),
@@ -250,6 +194,7 @@ class JobManager:
                 survey=options.survey,
                 catalogue=file.name,
                 catalogue_sha256=digest,
+                columns=columns,
             ),
             created=datetime.now(UTC),
             rows=rows,
@@ -264,8 +209,10 @@ class JobManager:
             raise
         return [Part(chunk, 0) for chunk in range(chunks)]
 
-    def _plan(self, job: str, file: CatalogueFile, options: JobOptions, card: ModelCard) -> tuple[int, int]:
-        """Make the folder of a job; its numbers of rows and chunks."""
+    def _plan(
+        self, job: str, file: CatalogueFile, options: JobOptions, card: ModelCard
+    ) -> tuple[int, int, dict[str, str]]:
+        """Make the folder of a job; its numbers of rows and chunks, and which columns were read, by what they hold."""
         with storing("the catalogue"), ExitStack() as stack:
             catalogue = read(
                 file.path,
@@ -286,7 +233,8 @@ class JobManager:
             catalogue.write(folder / CATALOGUE)
             write_schema(folder, results_schema(catalogue.table.schema, result_columns(card)))
             rows, sky = len(catalogue), (catalogue.ra, catalogue.dec, catalogue.redshift)
-            return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky)
+            columns = {what: name for what, name in asdict(catalogue.columns).items() if name is not None}
+            return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky), columns
 
     def _check_survey(self, name: str, card: ModelCard) -> None:
         bands = self.surveys.get(name).mosaics
@@ -308,8 +256,3 @@ def _check_kind(catalogue: Catalogue, options: JobOptions) -> None:
         raise CatalogueError("this is a catalogue of positions. Say with `survey` whose mosaics to look at.")
     if catalogue.ra is None and options.survey is not None:
         raise CatalogueError("this is a catalogue of images, which needs no `survey`. Leave it out.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -263,7 +263,7 @@ async def upload_catalogue(
     """
     async with received(request, settings.max_catalogue_bytes) as (file, fields):
         no_options(fields)
-        stored = await jobs.in_thread(partial(jobs.keep, file))
+        stored = await jobs.in_thread(partial(jobs.kept.keep, file))
     response.headers["Location"] = f"/v1/catalogues/{stored.id}"
     return stored
 
@@ -277,7 +277,7 @@ async def upload_catalogue(
 )
 def uploaded_catalogue(catalogue: CatalogueId, jobs: JobsDependency) -> StoredCatalogue:
     """What is known of the file; it is read when a job is made of it."""
-    return jobs.kept(catalogue)
+    return jobs.kept.about(catalogue)
 
 
 @router.delete(
@@ -291,4 +291,4 @@ def uploaded_catalogue(catalogue: CatalogueId, jobs: JobsDependency) -> StoredCa
 )
 def delete_catalogue(catalogue: CatalogueId, jobs: JobsDependency) -> None:
     """Jobs that were made of it do not need it any more."""
-    jobs.forget(catalogue)
+    jobs.kept.forget(catalogue)

@@ -242,6 +242,16 @@ def test_submitting_with_an_output_waits_for_it(url, file, desk, tmp_path):
     check(Table.read(tmp_path / "out.fits", character_as_bytes=False))
 
 
+def test_that_no_row_could_be_measured_is_said_with_a_reason(url, working, tmp_path):
+    file = tmp_path / "elsewhere.csv"
+    file.write_text("status,RA,DEC,z_phot\nfirst,200.5,45,7.1\nsecond,201,46,7.2\n")
+    job = json.loads(run(url, "submit", file, "--survey", "demo", "--redshift", "z_phot", "--json").stdout)["id"]
+    with working():
+        fetched = run(url, "fetch", job, "--wait", "-o", tmp_path / "out.ecsv")
+    assert "No row could be measured. The first: survey demo does not have data here" in fetched.stderr
+    assert "RA as ra, DEC as dec, z_phot as redshift" in fetched.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -52,6 +52,7 @@ def test_a_catalogue_is_queued_measured_and_given_back(desk, submit):
     assert answer.headers["location"] == f"/v1/jobs/{queued.id}"
     assert (queued.phase, queued.rows.total, queued.options.model) == ("QUEUED", 10, "gaussian-3band")
     assert queued.provenance.catalogue == "deep field.csv"
+    assert queued.provenance.columns == {"ra": "ra", "dec": "dec"}
     assert desk.waiting == [(queued.id, 0), (queued.id, 1), (queued.id, 2)]
     messages = desk.queue.redis.lrange("celery", 0, -1)
     assert all(len(message) < 2000 for message in messages), "only ids and small numbers"
