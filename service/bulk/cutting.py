@@ -20,6 +20,7 @@ from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.cutouts import Cutouts, Numbers
 from service.bulk.placement import Place, place
 from service.bulk.slicing import Factors, cut_slices, no_data
+from service.bulk.windows import Source
 from service.surveys.survey import CUTOUT_SIZE, Survey
 
 BATCH: Final = 256
@@ -120,24 +121,31 @@ class Cutter:
             if len(found.mosaics) < len(bands) and not self.card.takes_any_bands:
                 yield Cutouts.none(self.card, rows[found.rows], no_data(self.survey, self.card))
                 continue
-            try:
-                factors = Factors.of(self.card, found)
-            except UnitError as error:
-                yield Cutouts.none(self.card, rows[found.rows], str(error))
-                continue
-            for start in range(0, len(found.rows), BATCH):
-                part = slice(start, start + BATCH)
-                yield from self._sliced(found.part(part), factors.part(part), rows[found.rows[part]])
+            yield from self._sliced(found, rows[found.rows])
         yield from self._alone(rows[placement.alone])
 
-    def _sliced(self, part: Place, factors: Factors, rows: Numbers) -> Iterator[Cutouts]:
+    def _sliced(self, found: Place, rows: Numbers) -> Iterator[Cutouts]:
+        """Rows whose cutouts are slices of the same mosaics."""
         try:
-            cutouts, alone = cut_slices(self.survey, self.card, part, factors, rows)
+            factors = Factors.of(self.card, found)
+            sources = {band: Source.of(mosaic) for band, mosaic in found.mosaics.items()}
+        except UnitError as error:
+            yield Cutouts.none(self.card, rows, str(error))
+            return
         except MosaicError:  # which the rows will then tell, or not meet
             yield from self._alone(rows)
-        else:
-            yield cutouts
-            yield from self._alone(alone)
+            return
+        for start in range(0, len(rows), BATCH):
+            part = slice(start, start + BATCH)
+            try:
+                cutouts, alone = cut_slices(
+                    self.survey, self.card, found.part(part), sources, factors.part(part), rows[part]
+                )
+            except MosaicError:
+                yield from self._alone(rows[part])
+            else:
+                yield cutouts
+                yield from self._alone(alone)
 
     def _alone(self, rows: Numbers) -> Iterator[Cutouts]:
         """Rows that are cut one by one."""

@@ -1,5 +1,6 @@
 """Cutouts that are slices of mosaics, hundreds at a time: read, checked, calibrated, and their flags."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -17,7 +18,7 @@ from redden.snr import Sky, aperture_snr
 from redden.units import calibration
 from service.bulk.cutouts import Cutouts, Numbers
 from service.bulk.placement import Place
-from service.bulk.windows import read_squares
+from service.bulk.windows import Source, read_squares
 from service.surveys.survey import CUTOUT_SIZE, Survey
 
 Bools = NDArray[np.bool_]
@@ -67,7 +68,7 @@ class Factors:
 
 
 def cut_slices(
-    survey: Survey, card: ModelCard, place: Place, factors: Factors, rows: Numbers
+    survey: Survey, card: ModelCard, place: Place, sources: Mapping[str, Source], factors: Factors, rows: Numbers
 ) -> tuple[Cutouts, Numbers]:
     """Cut some rows out of the mosaics in whose pixels they lie.
 
@@ -78,6 +79,8 @@ def cut_slices(
         The model that the cutouts are for.
     place : Place
         Where they are.
+    sources : mapping of str to Source
+        The mosaics of the place, by band.
     factors : Factors
         What turns the numbers of the mosaics into nJy.
     rows : ndarray of int, shape (N,)
@@ -95,7 +98,7 @@ def cut_slices(
     MosaicError
         If a mosaic cannot be read.
     """
-    pixels, absent, alone = cut_pixels(survey, card, place, factors)
+    pixels, absent, alone = cut_pixels(survey, card, place, sources, factors)
     outside = (absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)) & ~alone
     good = ~alone & ~outside
     if not good.all():
@@ -113,13 +116,13 @@ def no_data(survey: Survey, card: ModelCard) -> str:
 
 
 def cut_pixels(
-    survey: Survey, card: ModelCard, place: Place, factors: Factors
+    survey: Survey, card: ModelCard, place: Place, sources: Mapping[str, Source], factors: Factors
 ) -> tuple[NDArray[np.float32], Bools, Bools]:
     """The pixels of some rows in nJy.
 
     Parameters
     ----------
-    survey, card, place, factors
+    survey, card, place, sources, factors
         See `cut_slices`, also for the error.
 
     Returns
@@ -134,12 +137,12 @@ def cut_pixels(
     count, bands = len(place.pixels), len(card.bands)
     pixels = np.empty((count, bands, SIZE, SIZE), dtype=np.float32)
     absent, alone = np.ones((count, bands), dtype=bool), np.zeros(count, dtype=bool)
-    for band, mosaic in place.mosaics.items():
+    for band, source in sources.items():
         number = card.bands.index(band)
         factor = factors.values[:, number]
-        asked, _ = mosaic.geometry.half_sides(CUTOUT_SIZE)
+        asked, _ = source.mosaic.geometry.half_sides(CUTOUT_SIZE)
         corners = np.rint(place.pixels + place.shifts[band]).astype(np.int64) - asked
-        squares = read_squares(mosaic, corners[:, 0], corners[:, 1], 2 * asked + 1)
+        squares = read_squares(source, corners[:, 0], corners[:, 1], 2 * asked + 1)
         inner = _inner(squares.pixels, place.starts + place.shifts[band] - corners)
         flat = inner.reshape(count, -1)
         # Another mosaic may have the data that this one lacks.

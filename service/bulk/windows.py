@@ -1,7 +1,7 @@
 """Reading many small squares of a mosaic at once."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,6 +13,37 @@ BLOCK: Final = 512
 """Side in pixels of the blocks in which a mosaic is read that is not mapped: several tiles of a compressed one."""
 
 Numbers = NDArray[np.int64]
+
+
+_ALL: Final = slice(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A mosaic to read squares of. It stays mapped for as long as this is there: mapping takes longer than reading.
+
+    Attributes
+    ----------
+    mosaic : Mosaic
+        The mosaic.
+    mapped : tuple of ndarray and tuple of ndarray, or None
+        All of it, see `Mosaic.views`, if that costs nothing.
+    """
+
+    mosaic: Mosaic
+    mapped: tuple[NDArray[Any], tuple[NDArray[Any], ...]] | None
+
+    @classmethod
+    def of(cls, mosaic: Mosaic) -> Self:
+        """A mosaic as a source. Raises MosaicError if it cannot be read."""
+        return cls(mosaic, mosaic.views(_ALL, _ALL) if mosaic.mapped else None)
+
+    def views(self, rows: slice, columns: slice) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """As `Mosaic.views`."""
+        if self.mapped is None:
+            return self.mosaic.views(rows, columns)
+        image, maps = self.mapped
+        return image[rows, columns], tuple(each[rows, columns] for each in maps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +68,13 @@ class Squares:
     brightest: NDArray[np.floating]
 
 
-def read_squares(mosaic: Mosaic, x: Numbers, y: Numbers, side: int) -> Squares:
+def read_squares(source: Source, x: Numbers, y: Numbers, side: int) -> Squares:
     """Squares of a mosaic that lie inside of it.
 
     Parameters
     ----------
-    mosaic : Mosaic
+    source : Source
+        The mosaic.
     x, y : ndarray of int, shape (N,)
         First column and row of each square.
     side : int
@@ -57,22 +89,22 @@ def read_squares(mosaic: Mosaic, x: Numbers, y: Numbers, side: int) -> Squares:
     MosaicError
         If the mosaic cannot be read.
     """
-    if mosaic.mapped:
-        return _from_rectangle(mosaic, x, y, side)
+    if source.mapped is not None:
+        return _from_rectangle(source, x, y, side)
     pixels, brightest = np.empty((len(x), side, side)), np.empty(len(x))
     whole, empty = np.empty(len(x), dtype=bool), np.empty(len(x), dtype=bool)
     blocks, block = np.unique(np.stack([x, y]) // BLOCK, axis=1, return_inverse=True)
     for number in range(blocks.shape[1]):  # a call for few pixels takes as long as one for a block
         rows = np.flatnonzero(block == number)
-        found = _from_rectangle(mosaic, x[rows], y[rows], side)
+        found = _from_rectangle(source, x[rows], y[rows], side)
         pixels[rows], brightest[rows] = found.pixels, found.brightest
         whole[rows], empty[rows] = found.whole, found.empty
     return Squares(pixels, whole, empty, brightest)
 
 
-def _from_rectangle(mosaic: Mosaic, x: Numbers, y: Numbers, side: int) -> Squares:
+def _from_rectangle(source: Source, x: Numbers, y: Numbers, side: int) -> Squares:
     x0, y0 = x.min(), y.min()
-    image, maps = mosaic.views(slice(y0, y.max() + side), slice(x0, x.max() + side))
+    image, maps = source.views(slice(y0, y.max() + side), slice(x0, x.max() + side))
     pixels = _cut(image, x - x0, y - y0, side)
     weights = [_cut(values, x - x0, y - y0, side) for values in maps]
     smallest, brightest = _extremes(np.abs(pixels))
