@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +11,7 @@ from time import perf_counter
 import numpy as np
 import openvino
 
+from models import rate
 from redden.modelcard import ModelCard
 from service.bulk.cutting import BATCH
 from service.inference.client import ModelServer
@@ -49,23 +49,11 @@ def make_models(folder: Path) -> dict[str, Path]:
 def model_alone(model: Path, seconds: float) -> tuple[float, int]:
     """Rows/s of a model in this process, at its best batch size, with as many callers as cores or twice as many."""
     servable = Servable.load(openvino.Core(), model)
-    best = (0.0, 0)
-    for batch, callers in product((64, 128, 256, 512), (os.cpu_count() or 1, 2 * (os.cpu_count() or 1))):
-        pixels = np.random.default_rng(0).random((batch, 32, 32, 3), dtype=np.float32)
-        servable.predict({"pixels": pixels})
-        start = perf_counter()
-
-        def call(end: float, pixels: np.ndarray = pixels) -> int:
-            calls = 0
-            while perf_counter() < end:
-                servable.predict({"pixels": pixels})
-                calls += 1
-            return calls
-
-        with ThreadPoolExecutor(callers) as pool:
-            calls = sum(pool.map(call, [start + seconds] * callers))
-        best = max(best, (calls * batch / (perf_counter() - start), batch))
-    return best
+    cores = os.cpu_count() or 1
+    return max(
+        (rate(servable, batch, seconds, callers), batch)
+        for batch, callers in product((64, 128, 256, 512), (cores, 2 * cores))
+    )
 
 
 def through_socket(name: str, address: str, seconds: float) -> float:

@@ -6,6 +6,8 @@ in turns, so that a busy machine slows all of them alike; the ratio to the first
 
 import argparse
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
@@ -19,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, help="SavedModel directories; the first is the measure of all")
     parser.add_argument("--batch", type=int, default=256, help="galaxies in a call")
+    parser.add_argument("--callers", type=int, default=os.cpu_count() or 1, help="calls at once; by default the cores")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for a model in each round")
     parser.add_argument("--rounds", type=int, default=5, help="the median of the rounds is given")
     parser.add_argument("--json", type=Path, help="file for galaxies per second by directory")
@@ -28,9 +31,10 @@ def main() -> None:
     rates: dict[str, list[float]] = {name: [] for name in servables}
     for _ in range(given.rounds):
         for name, servable in servables.items():
-            rates[name].append(rate(servable, given.batch, given.seconds))
+            rates[name].append(rate(servable, given.batch, given.seconds, given.callers))
     first = np.array(next(iter(rates.values())))
-    print(f"batch {given.batch}, {given.rounds} rounds of {given.seconds:g} s, OpenVINO {openvino.__version__}")
+    calls = f"{given.callers} callers of {given.batch} galaxies, {given.rounds} rounds of {given.seconds:g} s"
+    print(f"{calls}, OpenVINO {openvino.__version__}")
     print(f"{'model':40} {'galaxies/s':>10} {'ratio':>7}")
     for name, found in rates.items():
         print(f"{name:40} {np.median(found):10.0f} {np.median(np.array(found) / first):7.2f}")
@@ -38,19 +42,25 @@ def main() -> None:
         given.json.write_text(json.dumps({name: float(np.median(found)) for name, found in rates.items()}, indent=1))
 
 
-def rate(servable: Servable, batch: int, seconds: float) -> float:
-    """Galaxies per second."""
+def rate(servable: Servable, batch: int, seconds: float, callers: int) -> float:
+    """Galaxies per second, for some callers at once."""
     rng = np.random.default_rng(0)
     inputs = {}
     for name, tensor in servable.signature.inputs.items():
         shape = [dim.size for dim in tensor.tensor_shape.dim][1:]
         inputs[name] = rng.random((batch, *shape)).astype(np.float32)
     servable.predict(inputs)
-    start, calls = perf_counter(), 0
-    while perf_counter() - start < seconds:
-        servable.predict(inputs)
-        calls += 1
-    return calls * batch / (perf_counter() - start)
+    start = perf_counter()
+
+    def call(_: int) -> int:
+        calls = 0
+        while perf_counter() - start < seconds:
+            servable.predict(inputs)
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(callers) as pool:
+        return sum(pool.map(call, range(callers))) * batch / (perf_counter() - start)
 
 
 if __name__ == "__main__":
