@@ -88,10 +88,10 @@ def draw_sizes(sizes: Sequence[Size], rates: Mapping[str, float], shipped: str, 
     bottom, _ = axes.get_ylim()
     for size, x in zip(sizes, speed, strict=True):
         weight = "bold" if size.name == shipped else "normal"
-        axes.annotate(f"{size.name}\n{size.parameters / 1e3:.0f}k", (x, bottom), ha="center", size=8, weight=weight)
+        axes.annotate(f"{size.name}\n{size.parameters / 1e3:.0f}k", (x, bottom), ha="center", size=7, weight=weight)
     axes.axvline(speed[names.index(shipped)], color=_GREY, lw=0.8, zorder=0)
-    axes.set(xscale="log", xlabel=f"speed over that of {_label(rates)}", ylabel=f"$R^2$ of {NAMES['a_v']}")
-    axes.legend(title="bands", fontsize=8)
+    axes.set(xlabel=f"speed over that of {_label(rates)}", ylabel=f"$R^2$ of {NAMES['a_v']}")
+    picture.legend(title="bands", fontsize=8, loc="outside right upper")
     return save(picture, directory / "accuracy_against_cost")
 
 
