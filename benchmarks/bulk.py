@@ -76,7 +76,7 @@ def make_plan(folder: Path, wcs: WCS, rows: int) -> tuple[Path, int, np.ndarray,
 def whole_path(
     folder: Path, plan: Path, chunks: int, model: Path, address: str, workers: int
 ) -> tuple[float, int, float]:
-    """Seconds for the plan with some workers, rows measured, and the largest peak memory of a worker in MiB."""
+    """Seconds for the plan with some workers, rows measured, and the most memory of a worker after a chunk in MiB."""
     children = []
     for number in range(workers):
         out = folder / f"parts-{model.parent.name}-{number}"
@@ -97,7 +97,7 @@ def whole_path(
     seconds = perf_counter() - start
     for child in children:
         child.communicate()
-    return seconds, sum(answer["measured"] for answer in answers), max(answer["peak"] for answer in answers)
+    return seconds, sum(answer["measured"] for answer in answers), max(answer["memory"] for answer in answers)
 
 
 def profile(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> dict[str, float]:
@@ -114,9 +114,10 @@ def profile(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> dict[
     rows = np.argsort(dec)[: 4 * CHUNK]
 
     def _profiled() -> None:
-        for cutouts in Cutter(surveys.get("bench"), card, ra[rows], dec[rows]).cutouts():
-            if len(cutouts.rows):
-                model_inputs(cutouts.pixels, card)
+        for chunk in np.split(rows, 4):
+            for cutouts in Cutter(surveys.get("bench"), card, ra[chunk], dec[chunk]).cutouts():
+                if len(cutouts.rows):
+                    model_inputs(cutouts.pixels, card)
         quantiles(card, {"mean": np.ones((len(rows), 3), dtype=np.float32)})
 
     profiler = cProfile.Profile(thread_time)  # time on the processor, whatever else it does
@@ -188,7 +189,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
 
         for model in models:
             rates[f"{model} alone"] = _timed(f"{model} alone", lambda: model_alone(models[model], 2.0)[0])  # noqa: B023
-            rates[f"{model} socket"] = _timed(f"{model}, socket", lambda: through_socket(model, address, 10.0))  # noqa: B023
+            rates[f"{model} socket"] = _timed(f"{model}, socket", lambda: through_socket(model, address, 5.0))  # noqa: B023
             rates[model] = _timed(model, lambda: measured(model, plan, chunks, arguments.rows, arguments.workers))  # noqa: B023
         for key, snr in (("cutting", False), ("cutting, S/N", True)):
             rates[key] = _timed(key, lambda: cutting(folder, plan, chunks, models["paper-3band"], snr=snr))  # noqa: B023
@@ -226,6 +227,7 @@ def report(
     line("paper's network", "paper-3band", "the same over a socket", "paper-3band socket", "")
     line("the same over a socket", "paper-3band socket", "the same model alone", "paper-3band alone", "")
     line("cheap network alone", "cheap-3band alone", "paper's network alone", "paper-3band alone", "10")
+    table.add_row("cheap network", f"{rates['cheap-3band']:.0f}", "", "", "8000 rows/s")
     line("cheap network", "cheap-3band", "the same model alone", "cheap-3band alone", "")
     line("cheap network", "cheap-3band", "the same over a socket", "cheap-3band socket", "")
     line("cheap network", "cheap-3band", "cutana + TensorFlow, paper's network", "cutana paper-3band", "12")
@@ -237,8 +239,8 @@ def report(
     if len(peaks) > 2:
         few, many = 10_000, arguments.memory_rows
         console.print(
-            f"Peak memory of a worker: {peaks[few]:.0f} MiB at {few} rows, {peaks[many]:.0f} MiB at {many}: "
-            f"{peaks[many] / peaks[few]:.2f} times (wanted: 1.2)"
+            f"Memory of a worker without mapped files: {peaks[few]:.0f} MiB at {few} rows, "
+            f"{peaks[many]:.0f} MiB at {many}: {peaks[many] / peaks[few]:.2f} times (wanted: at most 1.2)"
         )
     steps = Table("Where a worker's time goes, paper's network", "us of one core for a row")
     for what, microseconds in spent.items():

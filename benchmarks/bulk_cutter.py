@@ -11,8 +11,7 @@ from redden.modelcard import ModelCard
 from redden.modelinput import model_inputs
 from service.bulk.cutting import BATCH, Cutter
 from service.bulk.placement import place
-from service.bulk.slicing import Factors, cut_pixels
-from service.bulk.windows import Source
+from service.bulk.slicing import Opened, cut_pixels
 from service.jobs.plan import Chunk, read_chunk
 from service.jobs.store import Store
 from service.memory import keep_freed_memory
@@ -31,11 +30,10 @@ def pixels_alone(survey: Survey, card: ModelCard, chunk: Chunk) -> int:
     """Cut, calibrate and normalise the rows of a chunk that lie inside of the mosaics. Returns how many."""
     rows = 0
     for found in place(survey, card.bands, chunk.ra, chunk.dec).places:
-        factors = Factors.of(card, found)
-        sources = {band: Source.of(mosaic) for band, mosaic in found.mosaics.items()}
+        opened = Opened.of(card, found)
         for start in range(0, len(found.rows), BATCH):
             part = slice(start, start + BATCH)
-            pixels, _, alone = cut_pixels(survey, card, found.part(part), sources, factors.part(part))
+            pixels, _, alone = cut_pixels(survey, card, opened.part(part))
             assert not alone.any()
             rows += len(model_inputs(np.moveaxis(pixels, 1, -1), card)["pixels"])
     return rows

@@ -25,15 +25,17 @@ from service.surveys.registry import Surveys
 from service.surveys.survey import Survey
 
 
-def peak_memory() -> float:
-    """Most resident memory of this process so far, in MiB; what it has mapped of files counts."""
-    return int(re.findall(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
+def own_memory() -> float:
+    """Resident memory of this process in MiB, without mapped files, which the system can take back."""
+    return int(re.findall(r"RssAnon:\s*(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
 
 
-async def measure(chunks: Iterator[Chunk], survey: Survey, card: ModelCard, address: str, out: Path) -> int:
-    """Measure chunks and write a part for each. Returns how many rows were measured."""
+async def measure(
+    chunks: Iterator[Chunk], survey: Survey, card: ModelCard, address: str, out: Path
+) -> tuple[int, float]:
+    """Measure chunks and write a part for each. Returns the rows measured, and the most `own_memory` after one."""
     server = ModelServer(address, deadline=60)
-    measured = 0
+    measured, most = 0, 0.0
     for number, chunk in enumerate(chunks):
         assert chunk.ra is not None
         assert chunk.dec is not None
@@ -42,8 +44,9 @@ async def measure(chunks: Iterator[Chunk], survey: Survey, card: ModelCard, addr
         )
         pq.write_table(table, out / f"{number}.parquet")
         measured += pa.compute.sum(pa.compute.equal(table["status"], OK)).as_py()
+        most = max(most, own_memory())
     await server.close()
-    return measured
+    return measured, most
 
 
 def main() -> None:
@@ -67,8 +70,8 @@ def main() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     numbers = np.arange(*arguments.share).tolist()
-    measured = asyncio.run(run(read_chunk(store, arguments.plan.name, number) for number in numbers))
-    print(json.dumps({"measured": measured, "peak": peak_memory()}), flush=True)
+    measured, most = asyncio.run(run(read_chunk(store, arguments.plan.name, number) for number in numbers))
+    print(json.dumps({"measured": measured, "memory": most}), flush=True)
     surveys.close()
 
 

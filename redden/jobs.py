@@ -108,7 +108,7 @@ class JobProvenance(BaseModel):
     columns: Annotated[
         dict[Literal["ra", "dec", "redshift", "redshift_error"], str],
         Field(
-            description="Columns of the catalogue that were read, by what they were taken for.",
+            description="Columns of the catalogue that say where the galaxies are, by what they were taken for.",
             examples=[{"ra": "RA_ICRS", "dec": "DE_ICRS", "redshift": "z_phot"}],
         ),
     ] = {}

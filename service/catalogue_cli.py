@@ -138,7 +138,7 @@ def status(job: JobArgument, server: ServerOption = DEFAULT_URL, as_json: JsonOp
         redden catalogue status 019a2c...
     """
     with Client(server) as client:
-        _show(client.job(job).state, as_json)
+        _show_whole(client.job(job), as_json)
 
 
 @commands.command("list")
@@ -247,11 +247,7 @@ def _finish(job: ClientJob, wait: bool, output: Path | None, format: ResultForma
     if output is not None:
         with notes.status(f"Writing {output.name}"):
             job.save(output, format)
-    _show(job.state, as_json)
-    rows = job.state.rows
-    if job.state.phase is Phase.COMPLETED and rows.failed == rows.total > 0:
-        why = [text for name, text in job.row(0).values.items() if name.endswith("status")][-1]  # ours are the last
-        notes.print(f"No row could be measured. The first: {escape(str(why))}")
+    _show_whole(job, as_json)
     if output is not None:
         notes.print(f"Results are in [bold]{output}[/].")
     elif not job.state.phase.is_final:
@@ -288,3 +284,12 @@ def _show(job: Job, as_json: bool) -> None:
         typer.echo(job.model_dump_json(indent=2))
     else:
         console.print(job_table(job))
+
+
+def _show_whole(job: ClientJob, as_json: bool) -> None:
+    """A job, and why none of its rows could be measured if that is so."""
+    _show(job.state, as_json)
+    rows = job.state.rows
+    if job.state.phase is Phase.COMPLETED and rows.failed == rows.total > 0:
+        *_, why = job.row(0).values.values()  # `status` is the last column
+        notes.print(f"No row could be measured. The first: {escape(str(why))}")

@@ -19,8 +19,7 @@ from redden.modelcard import ModelCard
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.cutouts import Cutouts, Numbers
 from service.bulk.placement import Place, place
-from service.bulk.slicing import Factors, cut_slices, no_data
-from service.bulk.windows import Source
+from service.bulk.slicing import Opened, cut_slices, no_data
 from service.surveys.survey import CUTOUT_SIZE, Survey
 
 BATCH: Final = 256
@@ -127,8 +126,7 @@ class Cutter:
     def _sliced(self, found: Place, rows: Numbers) -> Iterator[Cutouts]:
         """Rows whose cutouts are slices of the same mosaics."""
         try:
-            factors = Factors.of(self.card, found)
-            sources = {band: Source.of(mosaic) for band, mosaic in found.mosaics.items()}
+            opened = Opened.of(self.card, found)
         except UnitError as error:
             yield Cutouts.none(self.card, rows, str(error))
             return
@@ -138,9 +136,7 @@ class Cutter:
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             try:
-                cutouts, alone = cut_slices(
-                    self.survey, self.card, found.part(part), sources, factors.part(part), rows[part]
-                )
+                cutouts, alone = cut_slices(self.survey, self.card, opened.part(part), rows[part])
             except MosaicError:
                 yield from self._alone(rows[part])
             else:

@@ -29,7 +29,7 @@ Tensors = Mapping[str, NDArray[np.float32]]
 Predict = Callable[[Tensors], Awaitable[Tensors]]
 
 IN_FLIGHT: Final = 2
-"""Batches that the model server has at once: one is computed while the next travels."""
+"""Batches that the model server has at once from one worker: one is computed while the next travels, or both are."""
 
 
 async def measure_positions(

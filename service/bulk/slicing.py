@@ -1,6 +1,5 @@
 """Cutouts that are slices of mosaics, hundreds at a time: read, checked, calibrated, and their flags."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -26,50 +25,56 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
-    """What turns the numbers of mosaics into nJy per pixel.
+class Opened:
+    """A place whose mosaics are open.
 
     Attributes
     ----------
-    values : ndarray of float64, shape (N, bands)
-        Factors for each row; 1 where there is no usable unit.
+    place : Place
+        The place.
+    sources : dict of str to Source
+        Its mosaics, by band.
+    factors : ndarray of float64, shape (N, bands)
+        What turns the numbers of mosaics into nJy per pixel, for each row; 1 where there is no usable unit.
     known : ndarray of bool, shape (bands,)
         Whether there is one.
     """
 
-    values: Floats
+    place: Place
+    sources: dict[str, Source]
+    factors: Floats
     known: Bools
 
     @classmethod
     def of(cls, card: ModelCard, place: Place) -> Self:
-        """The factors for some rows.
+        """Open a place.
 
         Raises
         ------
         UnitError
             If the model compares bands and one has no usable unit.
+        MosaicError
+            If a mosaic cannot be read.
         """
-        values, known = np.ones((len(place.pixels), len(card.bands))), np.zeros(len(card.bands), dtype=bool)
+        factors, known = np.ones((len(place.pixels), len(card.bands))), np.zeros(len(card.bands), dtype=bool)
         for band, mosaic in place.mosaics.items():
             number = card.bands.index(band)
             try:
                 factor, per_area = _factor(mosaic.geometry.unit)
-                values[:, number] = factor * place.areas if per_area else factor
+                factors[:, number] = factor * place.areas if per_area else factor
                 known[number] = True
             except UnitError as error:
                 if card.needs_flux_unit:
                     message = f"model {card.name} compares bands, and each needs a flux unit. {band}: {error}"
                     raise UnitError(message) from error
-        return cls(values, known)
+        return cls(place, {band: Source.of(mosaic) for band, mosaic in place.mosaics.items()}, factors, known)
 
-    def part(self, rows: slice) -> "Factors":
+    def part(self, rows: slice) -> "Opened":
         """The same for some of the rows."""
-        return Factors(self.values[rows], self.known)
+        return Opened(self.place.part(rows), self.sources, self.factors[rows], self.known)
 
 
-def cut_slices(
-    survey: Survey, card: ModelCard, place: Place, sources: Mapping[str, Source], factors: Factors, rows: Numbers
-) -> tuple[Cutouts, Numbers]:
+def cut_slices(survey: Survey, card: ModelCard, opened: Opened, rows: Numbers) -> tuple[Cutouts, Numbers]:
     """Cut some rows out of the mosaics in whose pixels they lie.
 
     Parameters
@@ -77,12 +82,8 @@ def cut_slices(
     survey : Survey
     card : ModelCard
         The model that the cutouts are for.
-    place : Place
+    opened : Opened
         Where they are.
-    sources : mapping of str to Source
-        The mosaics of the place, by band.
-    factors : Factors
-        What turns the numbers of the mosaics into nJy.
     rows : ndarray of int, shape (N,)
         Their numbers in the catalogue.
 
@@ -98,13 +99,13 @@ def cut_slices(
     MosaicError
         If a mosaic cannot be read.
     """
-    pixels, absent, alone = cut_pixels(survey, card, place, sources, factors)
+    pixels, absent, alone = cut_pixels(survey, card, opened)
     outside = (absent.all(axis=1) if card.takes_any_bands else absent.any(axis=1)) & ~alone
     good = ~alone & ~outside
     if not good.all():
         pixels = pixels[good]
     images = np.moveaxis(pixels, 1, -1)
-    snr, flags = _looked_at(images, factors.known)
+    snr, flags = _looked_at(images, opened.known)
     refused = dict.fromkeys(rows[outside].tolist(), no_data(survey, card))
     return Cutouts(rows[good], images, snr, flags, refused), rows[alone]
 
@@ -115,14 +116,12 @@ def no_data(survey: Survey, card: ModelCard) -> str:
     return f"survey {survey.name} does not have data here in {some} of {', '.join(card.bands)}."
 
 
-def cut_pixels(
-    survey: Survey, card: ModelCard, place: Place, sources: Mapping[str, Source], factors: Factors
-) -> tuple[NDArray[np.float32], Bools, Bools]:
+def cut_pixels(survey: Survey, card: ModelCard, opened: Opened) -> tuple[NDArray[np.float32], Bools, Bools]:
     """The pixels of some rows in nJy.
 
     Parameters
     ----------
-    survey, card, place, sources, factors
+    survey, card, opened
         See `cut_slices`, also for the error.
 
     Returns
@@ -134,12 +133,13 @@ def cut_pixels(
     alone : ndarray of bool, shape (N,)
         Rows that have to be cut alone, whose pixels are of no use.
     """
+    place = opened.place
     count, bands = len(place.pixels), len(card.bands)
     pixels = np.empty((count, bands, SIZE, SIZE), dtype=np.float32)
     absent, alone = np.ones((count, bands), dtype=bool), np.zeros(count, dtype=bool)
-    for band, source in sources.items():
+    for band, source in opened.sources.items():
         number = card.bands.index(band)
-        factor = factors.values[:, number]
+        factor = opened.factors[:, number]
         asked, _ = source.mosaic.geometry.half_sides(CUTOUT_SIZE)
         corners = np.rint(place.pixels + place.shifts[band]).astype(np.int64) - asked
         squares = read_squares(source, corners[:, 0], corners[:, 1], 2 * asked + 1)

@@ -1,21 +1,21 @@
 """Reading many small squares of a mosaic at once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from redden.errors import MosaicError
 from service.surveys.mosaic import Mosaic
+from service.surveys.remote import short_name
 
 BLOCK: Final = 512
 """Side in pixels of the blocks in which a mosaic is read that is not mapped: several tiles of a compressed one."""
 
 Numbers = NDArray[np.int64]
-
-
-_ALL: Final = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,36 @@ class Source:
     mosaic : Mosaic
         The mosaic.
     mapped : tuple of ndarray and tuple of ndarray, or None
-        All of it, see `Mosaic.views`, if that costs nothing.
+        All of it, see `Mosaic.mapped_views`.
+    sizes : list of int
+        Bytes of its files, if it is mapped.
     """
 
     mosaic: Mosaic
     mapped: tuple[NDArray[Any], tuple[NDArray[Any], ...]] | None
+    sizes: list[int]
 
     @classmethod
     def of(cls, mosaic: Mosaic) -> Self:
         """A mosaic as a source. Raises MosaicError if it cannot be read."""
-        return cls(mosaic, mosaic.views(_ALL, _ALL) if mosaic.mapped else None)
+        mapped = mosaic.mapped_views()
+        return cls(mosaic, mapped, [] if mapped is None else _sizes(mosaic))
 
     def views(self, rows: slice, columns: slice) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         """As `Mosaic.views`."""
         if self.mapped is None:
             return self.mosaic.views(rows, columns)
+        if _sizes(self.mosaic) != self.sizes:  # to read past the end of a file would end the process
+            raise MosaicError(f"{short_name(self.mosaic.path)} was changed while it was read. Start again.")
         image, maps = self.mapped
         return image[rows, columns], tuple(each[rows, columns] for each in maps)
+
+
+def _sizes(mosaic: Mosaic) -> list[int]:
+    try:
+        return [Path(path).stat().st_size for path in mosaic.paths]
+    except OSError:  # removed, which what is mapped outlives
+        return []
 
 
 @dataclass(frozen=True, slots=True)

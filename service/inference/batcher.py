@@ -14,7 +14,7 @@ MAX_BATCH: Final = 64
 """Galaxies in one call at most."""
 
 MAX_IN_FLIGHT: Final = 2
-"""Calls at once: one is computed while the next travels."""
+"""Calls at once: one is computed while the next travels, or both are."""
 
 PATIENCE: Final = 1.0
 """Seconds after which a call in flight no longer keeps others waiting; its own deadline ends it."""

@@ -5,6 +5,7 @@ Serving, but does not watch the directory: restart it to serve a new version. Pr
 """
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,8 @@ from service.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
-MAX_THREADS: Final = 4
-"""Calls at once."""
+MAX_THREADS: Final = max(4, os.cpu_count() or 1)
+"""Calls at once; a model may compute one on each core."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class ServingError(Exception):
 class Servable:
     """One version of one model, ready to answer."""
 
-    requests: "LifoQueue[openvino.InferRequest]"
-    """As many calls as can be answered at once; each keeps its memory, as getting it anew takes a fifth of the time."""
+    requests: LifoQueue[openvino.InferRequest]
+    """As many calls as can be answered at once. Each keeps the memory of its largest batch: getting it anew is slow."""
     signature: Any
     """The ``SignatureDef`` named `redden.signature.SIGNATURE`."""
 
@@ -66,7 +66,10 @@ class Servable:
         return cls(requests, saved_model.meta_graphs[0].signature_def[SIGNATURE])
 
     def predict(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Output tensors by name. Raises `ServingError` when the inputs are not those of the signature."""
+        """Output tensors by name; safe to use from several threads.
+
+        Raises `ServingError` when the inputs are not those of the signature.
+        """
         if set(inputs) != set(self.signature.inputs):
             sent, wanted = set(inputs), set(self.signature.inputs)
             raise ServingError(
@@ -82,9 +85,13 @@ class Servable:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"input {name} has shape {list(array.shape)}; the signature wants {wanted_shape}",
                 )
+        if not all(len(array) for array in inputs.values()):
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "there is no galaxy in the request; send at least one")
         request = self.requests.get()
         try:
-            answer = request.infer(dict(inputs), share_inputs=True)
+            answer = request.infer(dict(inputs), share_inputs=True)  # a copy of what it answers
+        except RuntimeError as error:
+            raise ServingError(grpc.StatusCode.INTERNAL, str(error)) from error
         finally:
             self.requests.put(request)
         return {output.any_name: np.asarray(values) for output, values in answer.items()}

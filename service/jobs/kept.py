@@ -25,7 +25,7 @@ class CatalogueFile:
     content_type: str | None
 
     def sha256(self) -> str:
-        """Of its content."""
+        """SHA-256 of its content, in hexadecimal digits."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 

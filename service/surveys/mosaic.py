@@ -125,6 +125,11 @@ class Mosaic:
         return self.tile.path
 
     @property
+    def paths(self) -> list[str]:
+        """Paths or URLs of its files, that of the image first."""
+        return [self.path, *(each.path for each in (self.tile.error, self.tile.weight) if each and each.path)]
+
+    @property
     def geometry(self) -> Geometry:
         """Where its pixels lie on the sky.
 
@@ -224,12 +229,18 @@ class Mosaic:
         square = slice(half - asked, half + asked + 1)
         return Window(data, header, float(np.isfinite(data[square, square]).mean()))
 
-    @property
-    def mapped(self) -> bool:
-        """Whether views of it cost nothing, see `Layer.mapped`."""
+    def mapped_views(self) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]] | None:
+        """All of it as `views` gives it, if that costs nothing, see `Layer.mapped`; None otherwise.
+
+        Raises
+        ------
+        MosaicError
+            If the mosaic cannot be read.
+        """
         with self._lock:
             opened = self._opened()
-            return all(layer.mapped for layer in (opened.science, *opened.maps))
+            mapped = all(layer.mapped for layer in (opened.science, *opened.maps))
+        return self.views(slice(None), slice(None)) if mapped else None
 
     def views(self, rows: slice, columns: slice) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         """A rectangle inside of it in the numbers of the file: the image, and the maps that tell where it has data.

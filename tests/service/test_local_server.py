@@ -1,6 +1,7 @@
 """The local model server: asked by the official stubs and by the light client, and compared with tensorflow."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -86,6 +87,16 @@ def test_a_galaxy_has_the_same_answer_alone_and_in_a_large_batch(model_server, n
         np.testing.assert_allclose(values[0], together[output][123], rtol=1e-5, atol=1e-6)
 
 
+def test_calls_at_the_same_time_have_the_answers_of_calls_alone(official):
+    requests = [request("gaussian-3band", **tensors("gaussian-3band", size)) for size in (5, 64, 1, 5, 300) * 8]
+
+    def answers(workers):
+        with ThreadPoolExecutor(workers) as pool:
+            return [answer.SerializeToString(deterministic=True) for answer in pool.map(official[0].Predict, requests)]
+
+    assert answers(8) == answers(1)
+
+
 def test_the_official_stubs_read_signature_and_state(official):
     from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
@@ -142,6 +153,7 @@ def with_filter(*names):
         (lambda: with_filter("mean", "mode"), "INVALID_ARGUMENT", "not found in signature: {mode}"),
         (lambda: request(image=pixels()), "INVALID_ARGUMENT", r"Missing but required: {pixels}"),
         (lambda: request("any-band", pixels=pixels(bands=7)), "INVALID_ARGUMENT", r"Missing but required: {context}"),
+        (lambda: request(pixels=pixels()[:0]), "INVALID_ARGUMENT", "send at least one"),
         (lambda: request(pixels=pixels(bands=2)), "INVALID_ARGUMENT", r"\[5, 32, 32, 2\]"),
         (lambda: request(pixels=pixels().astype(np.float64)), "INVALID_ARGUMENT", "float32"),
     ],

@@ -23,7 +23,7 @@ PIXELS = np.zeros((2, 32, 32, 1), np.float32)
 
 def answer(mean):
     response = PredictResponse()
-    response.outputs["mean"].CopyFrom(mean)
+    encode(mean, response.outputs["mean"])
     return response
 
 
@@ -71,7 +71,7 @@ def test_a_call_is_repeated_until_the_server_is_there():
         calls.append(request)
         if len(calls) < 3:
             raise _Unavailable
-        return answer(encode(np.ones((2, 3), np.float32)))
+        return answer(np.ones((2, 3), np.float32))
 
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -105,7 +105,7 @@ class _RawHandler(grpc.GenericRpcHandler):
 
 def test_a_slow_server_is_given_up_at_the_deadline():
     with (
-        model_server(lambda request: sleep(0.5) or answer(encode(PIXELS))) as address,
+        model_server(lambda request: sleep(0.5) or answer(PIXELS)) as address,
         pytest.raises(ModelServerTimeoutError, match=r"within 0\.2 s"),
     ):
         asyncio.run(ask(address, deadline=0.2))
@@ -113,16 +113,16 @@ def test_a_slow_server_is_given_up_at_the_deadline():
 
 def test_an_answer_for_another_number_of_galaxies_is_refused():
     with (
-        model_server(lambda request: answer(encode(np.zeros((3, 3), np.float32)))) as address,
+        model_server(lambda request: answer(np.zeros((3, 3), np.float32))) as address,
         pytest.raises(ModelServerError, match="each of 2 galaxies"),
     ):
         asyncio.run(ask(address))
 
 
 def test_an_answer_that_is_no_float_tensor_is_refused():
-    mean = encode(np.zeros((2, 3), np.float32))
-    mean.tensor_content = b"abc"
-    with model_server(lambda request: answer(mean)) as address, pytest.raises(ModelServerError, match="cannot be read"):
+    broken = answer(np.zeros((2, 3), np.float32))
+    broken.outputs["mean"].tensor_content = b"abc"
+    with model_server(lambda request: broken) as address, pytest.raises(ModelServerError, match="cannot be read"):
         asyncio.run(ask(address))
 
 
@@ -133,7 +133,7 @@ def test_a_server_that_comes_back_is_found_again_by_the_same_client():
         try:
             with pytest.raises(ModelServerError):
                 await client.predict("dust", 1, {"pixels": PIXELS})
-            with model_server(lambda request: answer(encode(np.ones((2, 3), np.float32))), address):
+            with model_server(lambda request: answer(np.ones((2, 3), np.float32)), address):
                 for _ in range(100):
                     try:
                         return await client.predict("dust", 1, {"pixels": PIXELS})
@@ -147,7 +147,7 @@ def test_a_server_that_comes_back_is_found_again_by_the_same_client():
 
 def test_the_gateway_answers_504_when_the_model_server_hangs(running_gateway, models_dir, form, three_bands):
     hanging = Event()
-    with model_server(lambda request: hanging.wait(10) and answer(encode(PIXELS))) as address:
+    with model_server(lambda request: hanging.wait(10) and answer(PIXELS)) as address:
         settings = Settings(models_dir=models_dir, model_server=address, predict_deadline=0.3)
         with running_gateway(settings) as gateway:
             response = gateway.post("/v1/predict", files=form(*three_bands))

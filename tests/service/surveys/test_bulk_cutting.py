@@ -244,6 +244,17 @@ def test_a_broken_mosaic_is_the_reason_of_its_rows(survey_of, tmp_path):
     assert all("broken FITS" in why for why in cutouts.refused.values())
 
 
+def test_a_mosaic_that_is_cut_short_meanwhile_is_the_reason_of_the_rows_that_are_left(survey_of, tmp_path):
+    parts = Cutter(survey_of(_plain), card(), *scattered(8, 600, 0.001)).cutouts()
+    done = [next(part for part in parts if len(part.rows))]
+    with (tmp_path / "F444W.fits").open("r+b") as file:
+        file.truncate(10_000)
+    done += parts
+    assert sorted(row for part in done for row in [*part.rows.tolist(), *part.refused]) == list(range(600))
+    assert sum(len(part.rows) for part in done) == len(done[0].rows) == 256
+    assert all("broken FITS" in why for part in done for why in part.refused.values())
+
+
 def test_a_model_that_compares_bands_needs_a_unit_of_each(survey_of):
     def no_unit(header, data):
         del header["BUNIT"]
