@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 from redden import requests
 from redden.connection import AsyncConnection, Connection, NoServiceError, RefusedError
 from redden.errors import ReddenError
-from redden.jobs import Job, JobRow, Phase, ResultFormat
+from redden.jobs import FORMAT_OF_ENDING, Job, JobRow, Phase, ResultFormat
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -40,6 +40,9 @@ class ClientJob:
     def __init__(self, connection: Connection, state: Job) -> None:
         self._connection = connection
         self.state = state
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}, {self.state.phase}>"
 
     @property
     def id(self) -> str:
@@ -103,9 +106,17 @@ class ClientJob:
         return self._connection.pieces(requests.job_results(self.id, format, offset, limit))
 
     def save(self, path: str | Path, format: ResultFormat | None = None) -> None:
-        """Write the results to a file, which appears when it is complete; see `results` for the formats."""
+        """Write the results to a file, which appears when it is complete.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        format : str, optional
+            See `results`; by default told by the ending of the file, or as the job was submitted.
+        """
         with _whole(Path(path)) as file:
-            for piece in self.results(format):
+            for piece in self.results(format or _format_of(path)):
                 file.write(piece)
 
     def to_table(self) -> "Table":
@@ -147,6 +158,9 @@ class AsyncClientJob:
     def __init__(self, connection: AsyncConnection, state: Job) -> None:
         self._connection = connection
         self.state = state
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}, {self.state.phase}>"
 
     @property
     def id(self) -> str:
@@ -190,7 +204,7 @@ class AsyncClientJob:
     async def save(self, path: str | Path, format: ResultFormat | None = None) -> None:
         """See `ClientJob.save`."""
         with _whole(Path(path)) as file:
-            async for piece in self.results(format):
+            async for piece in self.results(format or _format_of(path)):
                 file.write(piece)
 
     async def to_table(self) -> "Table":
@@ -223,6 +237,10 @@ class AsyncClientJob:
 def _may_come_back(error: NoServiceError | RefusedError) -> bool:
     """Whether the service, or its queue, is only away for now."""
     return not isinstance(error, RefusedError) or error.status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _format_of(path: str | Path) -> ResultFormat | None:
+    return FORMAT_OF_ENDING.get(Path(path).suffix.lower())
 
 
 def _completed(job: Job) -> Job:

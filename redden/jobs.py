@@ -12,6 +12,18 @@ from redden.options import Centring, ModelChoice, Pixels
 ResultFormat = Literal["parquet", "csv", "ecsv", "votable", "fits", "jsonl"]
 """How results are written."""
 
+FORMAT_OF_ENDING: Final[dict[str, ResultFormat]] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ecsv": "ecsv",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+    ".fits": "fits",
+    ".jsonl": "jsonl",
+}
+"""Formats of results by the ending of a file's name, in small letters."""
+
 MAX_COLUMN_NAME: Final = 200
 """Longest name of a column that a request may give, in characters."""
 

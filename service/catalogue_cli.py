@@ -1,7 +1,7 @@
 """``redden catalogue``: many galaxies at once, measured in the background."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from redden.client import DEFAULT_URL, Client, ClientJob, Options
-from redden.jobs import Job, Phase, ResultFormat
+from redden.jobs import FORMAT_OF_ENDING, Job, Phase, ResultFormat
 from service.cli_options import JsonOption, ServerOption
 from service.tables import job_table, jobs_table
 
@@ -32,22 +32,10 @@ commands = typer.Typer(
 console = Console()
 notes = Console(stderr=True)
 
-_FORMATS: Final[dict[str, ResultFormat]] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".ecsv": "ecsv",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-    ".fits": "fits",
-    ".jsonl": "jsonl",
-}
-"""Formats of results by the ending of a file's name."""
-
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="Identifier of the job; `redden catalogue list`.")]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", dir_okay=False, help=f"File for the results: {', '.join(_FORMATS)}."),
+    typer.Option("--output", "-o", dir_okay=False, help=f"File for the results: {', '.join(FORMAT_OF_ENDING)}."),
 ]
 FormatOption = Annotated[
     Literal["parquet", "csv", "ecsv", "votable", "fits", "jsonl"] | None,
@@ -126,6 +114,7 @@ def submit(
     with Client(server) as client:
         with notes.status(f"Sending {file.name}"):
             job = client.submit(file, **options)
+        notes.print(f"Job {job.id}")
         _finish(job, wait or output is not None, output, chosen, as_json)
 
 
@@ -166,7 +155,7 @@ def list_(
 def fetch(
     job: JobArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", dir_okay=False, help=f"File to write: {', '.join(_FORMATS)}.")
+        Path, typer.Option("--output", "-o", dir_okay=False, help=f"File to write: {', '.join(FORMAT_OF_ENDING)}.")
     ],
     format: FormatOption = None,
     wait: WaitOption = False,
@@ -192,6 +181,7 @@ def abort(job: JobArgument, server: ServerOption = DEFAULT_URL, as_json: JsonOpt
     """
     with Client(server) as client:
         _show(client.job(job).abort(), as_json)
+    notes.print(f"What was measured is kept; [bold]redden catalogue retry {job}[/] goes on.")
 
 
 @commands.command()
@@ -230,14 +220,16 @@ def delete(job: JobArgument, server: ServerOption = DEFAULT_URL) -> None:
 
 
 def _format(output: Path | None, format: ResultFormat | None) -> ResultFormat | None:
-    """The format that is asked for; an ending that says nothing is a mistake to tell before any work is done."""
+    """The format that is asked for; an output that cannot be written is a mistake to tell before any work is done."""
+    if output is not None and not output.resolve().parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {output.parent} to write {output.name} to. Make it first.")
     if output is None or format is not None:
         return format
-    if output.suffix.lower() not in _FORMATS:
+    if output.suffix.lower() not in FORMAT_OF_ENDING:
         raise typer.BadParameter(
-            f"{output.name} does not tell the format. End it in {', '.join(_FORMATS)}, or give --format."
+            f"{output.name} does not tell the format. End it in {', '.join(FORMAT_OF_ENDING)}, or give --format."
         )
-    return _FORMATS[output.suffix.lower()]
+    return FORMAT_OF_ENDING[output.suffix.lower()]
 
 
 def _finish(job: ClientJob, wait: bool, output: Path | None, format: ResultFormat | None, as_json: bool) -> None:
@@ -287,9 +279,11 @@ def _show(job: Job, as_json: bool) -> None:
 
 
 def _show_whole(job: ClientJob, as_json: bool) -> None:
-    """A job, and why none of its rows could be measured if that is so."""
+    """A job, and why its rows could not be measured, as far as one row tells it."""
     _show(job.state, as_json)
     rows = job.state.rows
     if job.state.phase is Phase.COMPLETED and rows.failed == rows.total > 0:
         *_, why = job.row(0).values.values()  # `status` is the last column
         notes.print(f"No row could be measured. The first: {escape(str(why))}")
+    elif rows.failed:
+        notes.print("The column `status` of the results says of each row why it could not be measured.")

@@ -86,6 +86,8 @@ def job_table(job: Job) -> RenderableType:
 def jobs_table(jobs: Iterable[Job]) -> RenderableType:
     """One line for each job."""
     table = Table("Job", "Name", "Phase", "Rows", "Model", "Survey", "Created")
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"  # a part of an identifier is of no use
+    table.columns[0].min_width = 28
     for job in jobs:
         rows = f"{job.rows.done:,} / {job.rows.total:,}"
         model = f"{job.provenance.model.name} {job.provenance.model.version}"

@@ -112,8 +112,10 @@ def cut_slices(survey: Survey, card: ModelCard, opened: Opened, rows: Numbers) -
 
 def no_data(survey: Survey, card: ModelCard) -> str:
     """Why a row cannot be measured where the survey has no data."""
-    some = "any" if card.takes_any_bands else "all"
-    return f"survey {survey.name} does not have data here in {some} of {', '.join(card.bands)}."
+    some, bands = "all", card.bands
+    if card.takes_any_bands:
+        some, bands = "any", tuple(band for band in card.bands if band in survey.mosaics)
+    return f"survey {survey.name} does not have data here in {some} of {', '.join(bands)}."
 
 
 def cut_pixels(survey: Survey, card: ModelCard, opened: Opened) -> tuple[NDArray[np.float32], Bools, Bools]:

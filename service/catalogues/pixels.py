@@ -96,10 +96,12 @@ def read_cubes(hdus: fits.HDUList, folder: Path) -> Catalogue:
             )
     number = planes[0].shape[0]
     found: Any = find_table(hdus)
-    if found is not None and len(found.data) == number:
-        table = from_fits(hdus)
-    else:
-        table = pa.table({"object": np.arange(1, number + 1)})
+    if found is not None and len(found.data) != number:
+        raise CatalogueError(
+            f"the table {found.name or hdus.index_of(found)} has {len(found.data)} rows and the cubes have {number} "
+            "galaxies. It must have a row for each galaxy, in their order; if it is about something else, remove it."
+        )
+    table = pa.table({"object": np.arange(1, number + 1)}) if found is None else from_fits(hdus)
     return Catalogue(table, images=_taken_apart(hdus[0].header, planes, folder))
 
 

@@ -155,18 +155,21 @@ def prototype(schema: pa.Schema) -> Table:
 
 def _mixins(described: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Of what astropy makes of several columns, such as times, that whose columns are all there."""
-    mixins = {name: _mixin(parts) for name, parts in described.items()}
+    mixins = {name: {key: _mixin_part(part) for key, part in parts.items()} for name, parts in described.items()}
     return {name: parts for name, parts in mixins.items() if set(_columns_of(parts)) <= set(names)}
 
 
-def _mixin(parts: dict[str, Any]) -> dict[str, Any]:
-    made = {key: _mixin(part) if isinstance(part, dict) else part for key, part in parts.items()}
-    return made if "__class__" in made or "name" not in made else SerializedColumn(made)
+def _mixin_part(part: Any) -> Any:
+    """A part of a mixin as astropy has it: a column, or what is made of columns, is a class of its own."""
+    if not isinstance(part, dict):
+        return part
+    made = {key: _mixin_part(each) for key, each in part.items()}
+    return SerializedColumn(made) if made.keys() & {"__class__", "name"} else made
 
 
 def _columns_of(parts: dict[str, Any]) -> Iterator[str]:
     for part in parts.values():
-        if isinstance(part, SerializedColumn):
+        if isinstance(part, SerializedColumn) and "name" in part:
             yield part["name"]
         elif isinstance(part, dict):
             yield from _columns_of(part)
@@ -272,7 +275,7 @@ def _to_json(value: object) -> str:
 
 def _jsonable(value: Any) -> Any:
     """What JSON knows for what may stand in the metadata of a table."""
-    if isinstance(value, np.generic | np.ndarray):
+    if isinstance(value, np.generic | np.ndarray) and not isinstance(value, u.Quantity):
         return value.tolist()
     if isinstance(value, set | tuple):
         return list(value)

@@ -233,7 +233,11 @@ class JobManager:
             catalogue.write(folder / CATALOGUE)
             write_schema(folder, results_schema(catalogue.table.schema, result_columns(card)))
             rows, sky = len(catalogue), (catalogue.ra, catalogue.dec, catalogue.redshift)
-            columns = {what: name for what, name in asdict(catalogue.columns).items() if name is not None}
+            columns = {
+                what: name
+                for what, name in asdict(catalogue.columns).items()
+                if name is not None and (card.takes_redshift or what in ("ra", "dec"))
+            }
             return rows, write_plan(folder, rows, self.settings.chunk_rows, *sky), columns
 
     def _check_survey(self, name: str, card: ModelCard) -> None:

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from redden.cutout import read_cutout
 from redden.errors import CatalogueError
@@ -162,6 +163,8 @@ def test_cubes_that_do_not_fit_are_refused(tmp_path):
     hdus = cubes()
     hdus[2] = cubes(4)[2]
     assert "F277W has 5 galaxies and cube F356W has 4" in refusal(hdus)
+    table = fits.table_to_hdu(Table({"id": [1, 2, 3]}))
+    assert "has 3 rows and the cubes have 5 galaxies" in refusal(fits.HDUList([*cubes(), table]))
     hdus = cubes()
     hdus[1].name = "cube"
     assert "CUBE names no band" in refusal(hdus)

@@ -5,10 +5,12 @@ import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
+import astropy.units as u
 import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from typer.testing import CliRunner
 
@@ -213,7 +215,8 @@ def test_the_command_line_from_catalogue_to_file(url, file, working, desk, tmp_p
     assert submitted.exit_code == 0, submitted.output
     job = json.loads(submitted.stdout)["id"]
     assert "fetch" in submitted.stderr
-    assert "QUEUED" in run(url, "list").output
+    listed = CliRunner().invoke(commands, ["list"], env={"COLUMNS": "80", "REDDEN_SERVER": url}).output
+    assert job in listed
     with working():
         fetched = run(url, "fetch", job, "--wait", "-o", tmp_path / "out.vot")
     assert fetched.exit_code == 0, fetched.output
@@ -242,6 +245,21 @@ def test_submitting_with_an_output_waits_for_it(url, file, desk, tmp_path):
     check(Table.read(tmp_path / "out.fits", character_as_bytes=False))
 
 
+@pytest.mark.parametrize("ending", ["ecsv", "fits"])
+def test_positions_as_sky_coordinates_come_back_as_such(url, working, tmp_path, ending):
+    given = Table({"id": [1, 2], "coord": SkyCoord([30.0, 30.001], [12.0, 12.001], unit="deg")})
+    given.write(tmp_path / f"sky.{ending}")
+    with Client(url) as client:
+        job = client.submit(tmp_path / f"sky.{ending}", survey="demo")
+        with working():
+            job.wait()
+        job.save(tmp_path / f"measured.{ending}")
+        assert job.state.provenance.columns == {"ra": "coord.ra", "dec": "coord.dec"}
+    measured = Table.read(tmp_path / f"measured.{ending}")
+    assert list(measured["status"]) == ["ok", "ok"]
+    assert np.all(measured["coord"].separation(given["coord"]) == 0 * u.deg)
+
+
 def test_that_no_row_could_be_measured_is_said_with_a_reason(url, working, tmp_path):
     file = tmp_path / "elsewhere.csv"
     file.write_text("status,RA,DEC,z_phot\nfirst,200.5,45,7.1\nsecond,201,46,7.2\n")
@@ -249,13 +267,15 @@ def test_that_no_row_could_be_measured_is_said_with_a_reason(url, working, tmp_p
     with working():
         fetched = run(url, "fetch", job, "--wait", "-o", tmp_path / "out.ecsv")
     assert "No row could be measured. The first: survey demo does not have data here" in fetched.stderr
-    assert "RA as ra, DEC as dec, z_phot as redshift" in fetched.stdout
+    assert "RA as ra, DEC as dec" in fetched.stdout
+    assert "z_phot" not in fetched.stdout, "the model takes no redshift"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("submit", "FILE", "--survey", "demo", "-o", "out.docx"), "does not tell the format"),
+        (("submit", "FILE", "--survey", "demo", "-o", "nowhere/out.fits"), "no directory nowhere"),
         (("submit", "missing.csv"), "does not exist"),
         (("list", "--phase", "lost"), "is not one of"),
     ],
