@@ -1,6 +1,7 @@
 """Pictures of calibration and of accuracy against cost, each as PNG and PDF."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -84,11 +85,19 @@ def draw_sizes(sizes: Sequence[Size], rates: Mapping[str, float], shipped: str, 
     speed = [by_name[name] / unit for name in names]
     for band_set in sizes[0].r2:
         r2 = [size.r2[band_set]["a_v"] for size in sizes]
-        axes.errorbar(speed, [r.value for r in r2], [r.error for r in r2], fmt="o-", capsize=2, label=band_set)
-    bottom, _ = axes.get_ylim()
-    for size, x in zip(sizes, speed, strict=True):
+        axes.errorbar(speed, [r.value for r in r2], [r.error for r in r2], fmt="o", capsize=2, label=band_set)
+    for number, (size, x) in enumerate(sorted(zip(sizes, speed, strict=True), key=itemgetter(1))):
         weight = "bold" if size.name == shipped else "normal"
-        axes.annotate(f"{size.name}\n{size.parameters / 1e3:.0f}k", (x, bottom), ha="center", size=7, weight=weight)
+        axes.annotate(
+            f"{size.name}\n{size.parameters / 1e3:.0f}k",
+            (x, 1.0),
+            (0, 3 + 20 * (number % 2)),  # neighbours at two heights
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center",
+            size=7,
+            weight=weight,
+        )
     axes.axvline(speed[names.index(shipped)], color=_GREY, lw=0.8, zorder=0)
     axes.set(xlabel=f"speed over that of {_label(rates)}", ylabel=f"$R^2$ of {NAMES['a_v']}")
     picture.legend(title="bands", fontsize=8, loc="outside right upper")
