@@ -5,7 +5,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 from redden import requests
 from redden.answer import Answer, PositionAnswer
@@ -14,6 +14,9 @@ from redden.connection import DEFAULT_URL, AsyncConnection, Connection, NoServic
 from redden.jobs import JobList, Phase
 from redden.requests import Angle, Choice, FilesQuestion, Options, Place, Question
 from redden.served import ModelList, SurveyList
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = [
     "DEFAULT_URL",
@@ -130,19 +133,21 @@ class Client:
         return self._connection.ask(requests.cutout(survey, ra, dec, format, choice))
 
     def submit(
-        self, catalogue: str | Path, *, idempotency_key: str | None = None, **options: Unpack[Options]
+        self, catalogue: "str | Path | Table", *, idempotency_key: str | None = None, **options: Unpack[Options]
     ) -> ClientJob:
         """Have a catalogue of up to a million galaxies measured in the background.
 
         Parameters
         ----------
-        catalogue : path
-            Positions as CSV, ECSV, VOTable, FITS table or Parquet; or images: FITS cutouts in a zip or tar archive, a
-            cube per band, or a FITS table with image columns.
+        catalogue : path or astropy.table.Table
+            Positions as a table, or a file with one: CSV, ECSV, VOTable, FITS or Parquet; or images: FITS cutouts in a
+            zip or tar archive, a cube per band, or a FITS table with image columns.
         idempotency_key : str, optional
             A text that is new for each job: sent again with it, the same catalogue makes no second job.
         **options
-            See `Options` and `Choice`; a catalogue of positions needs a `survey`.
+            ``survey``, which a catalogue of positions needs; ``model`` and ``version``; ``ra``, ``dec``, ``redshift``
+            and ``redshift_error``, the names of columns; ``columns`` to give back; ``name``, ``format``, ``recentre``;
+            of images ``unit`` and ``pixel_scale``. See `redden.requests.Options` and `Choice`.
 
         Returns
         -------
@@ -230,7 +235,7 @@ class AsyncClient:
         return await self._connection.ask(requests.cutout(survey, ra, dec, format, choice))
 
     async def submit(
-        self, catalogue: str | Path, *, idempotency_key: str | None = None, **options: Unpack[Options]
+        self, catalogue: "str | Path | Table", *, idempotency_key: str | None = None, **options: Unpack[Options]
     ) -> AsyncClientJob:
         """See `Client.submit`."""
         job = await self._connection.ask(requests.submit(catalogue, idempotency_key, options))

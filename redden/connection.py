@@ -3,12 +3,16 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
 from redden.errors import ReddenError
 from redden.requests import Request
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 T = TypeVar("T")
 
@@ -128,11 +132,20 @@ class AsyncConnection:
                 yield response
 
 
+def _path(file: "str | Path | Table", files: ExitStack) -> Path:
+    """Where a file is; a table becomes one for as long as the stack is not left."""
+    if isinstance(file, str | Path):
+        return Path(file)
+    path = Path(files.enter_context(TemporaryDirectory())) / "table.ecsv"
+    file.write(path, format="ascii.ecsv")
+    return path
+
+
 def _content(request: Request[Any], files: ExitStack, timeout: httpx.Timeout) -> Mapping[str, Any]:
     """What httpx sends; the files are open until the stack is left."""
     content = dict(request.content)
     if request.files:
-        opened = ((part, Path(path), kind) for part, path, kind in request.files)
+        opened = ((part, _path(file, files), kind) for part, file, kind in request.files)
         content["files"] = [
             (part, (path.name, files.enter_context(path.open("rb")), kind)) for part, path, kind in opened
         ]

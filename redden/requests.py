@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -11,6 +11,9 @@ from redden.answer import Answer, PositionAnswer
 from redden.jobs import Job, JobList, JobRow, Phase, ResultFormat
 from redden.recentre import Recentre
 from redden.served import ModelList, SurveyList
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 T = TypeVar("T")
 
@@ -111,7 +114,7 @@ class Request(Generic[T]):
     path: str
     read: Callable[[bytes], T]
     content: dict[str, Any] = field(default_factory=dict)
-    files: Sequence[tuple[str, str | Path, str]] = ()
+    files: "Sequence[tuple[str, str | Path | Table, str]]" = ()
     patient: bool = False
 
 
@@ -162,7 +165,7 @@ def models() -> Request[ModelList]:
     return Request("GET", "/v1/models", ModelList.model_validate_json)
 
 
-def submit(catalogue: str | Path, idempotency_key: str | None, options: Options) -> Request[Job]:
+def submit(catalogue: "str | Path | Table", idempotency_key: str | None, options: Options) -> Request[Job]:
     """Measure a catalogue in the background."""
     return Request(
         "POST",

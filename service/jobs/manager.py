@@ -258,5 +258,9 @@ class JobManager:
 def _check_kind(catalogue: Catalogue, options: JobOptions) -> None:
     if catalogue.ra is not None and options.survey is None:
         raise CatalogueError("this is a catalogue of positions. Say with `survey` whose mosaics to look at.")
+    if catalogue.ra is not None and (options.unit is not None or options.pixel_scale is not None):
+        raise CatalogueError(
+            "`unit` and `pixel_scale` are said of images; this is a catalogue of positions. Leave them out."
+        )
     if catalogue.ra is None and options.survey is not None:
         raise CatalogueError("this is a catalogue of images, which needs no `survey`. Leave it out.")

@@ -86,6 +86,15 @@ def test_a_catalogue_comes_back_as_a_table(url, file, working, tmp_path):
             job.refresh()
 
 
+def test_a_table_can_be_submitted_as_it_is(url, file, working):
+    with Client(url) as client:
+        job = client.submit(Table.read(file), survey="demo")
+        assert job.id in repr(job)
+        with working():
+            job.wait()
+        check(job.to_table())
+
+
 def test_the_same_awaited(url, file, working, tmp_path):
     async def main():
         async with AsyncClient(url) as client:

@@ -320,6 +320,7 @@ def test_a_key_is_free_again_when_its_request_was_refused(desk, submit):
         (None, {"ra": "alpha"}, (422, "catalogue"), ("alpha",)),
         (None, {"columns": "name,colour"}, (422, "catalogue"), ("colour",)),
         (None, {"format": "xlsx"}, (422, "parameter"), ("format",)),
+        (None, {"unit": "nJy"}, (422, "catalogue"), ("`unit`", "positions")),
         (None, {"wavelength": "5"}, (422, "parameter"), ("wavelength",)),
         (None, {"recentre_radius": "-1"}, (422, "parameter"), ("recentre_radius",)),
     ],
