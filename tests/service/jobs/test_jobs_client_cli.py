@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -152,9 +153,12 @@ def test_waiting_outlasts_a_queue_that_starts_anew(url, file, monkeypatch):
     assert RestartingQueue.asked == 3
 
 
-def test_what_is_said_of_images_and_names_with_brackets_pass_the_command_line(url, file):
+def test_what_is_said_of_images_and_names_with_brackets_pass_the_command_line(url, tmp_path, three_bands):
+    with zipfile.ZipFile(tmp_path / "galaxies.zip", "w") as archive:
+        for number, data in enumerate(three_bands):
+            archive.writestr(f"galaxy/{number}.fits", data)
     said = ("--unit", "nJy", "--pixel-scale", "0.03", "--name", "[/deep] field")
-    told = run(url, "submit", file, "--survey", "demo", *said)
+    told = run(url, "submit", tmp_path / "galaxies.zip", *said)
     assert told.exit_code == 0, told.output
     assert "[/deep] field" in told.output
     assert "[/deep] field" in run(url, "list").output
