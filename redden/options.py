@@ -19,6 +19,9 @@ def _number_or_label(value: object) -> object:
     raise ValueError("a version is a number from 1 on, or a label such as `stable`")
 
 
+HIGHEST_REDSHIFT: Final = 20
+"""Largest redshift that is believed; a larger number is a slip, such as 71 for 7.1."""
+
 Version = Annotated[int | str, BeforeValidator(_number_or_label)]
 """A version of a model: its number, or one of the labels that ``GET /v1/models`` lists."""
 

@@ -6,7 +6,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from redden.options import Centring, ModelChoice, Pixels
+from redden.options import HIGHEST_REDSHIFT, Centring, ModelChoice, Pixels
 from service.angles import Declination, RightAscension, parse_position
 
 
@@ -33,7 +33,7 @@ class KnownRedshift(BaseModel):
         float | None,
         Field(
             ge=0,
-            le=20,
+            le=HIGHEST_REDSHIFT,
             allow_inf_nan=False,
             description="Redshift of the galaxy; models that take one answer more narrowly.",
             examples=[7.1],
@@ -43,7 +43,7 @@ class KnownRedshift(BaseModel):
         float | None,
         Field(
             ge=0,
-            le=20,
+            le=HIGHEST_REDSHIFT,
             allow_inf_nan=False,
             description="Standard error of `redshift`; by default 0, as of a spectroscopic redshift. State it for a "
             "photometric one.",

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from redden.errors import CatalogueError
+from redden.options import HIGHEST_REDSHIFT
 from service.catalogues.schema import as_floats, field_meta, field_text, is_number, table_meta
 
 _NAMES: Final = (
@@ -40,8 +41,6 @@ _NAMES: Final = (
     ("coordra", "coorddec"),
 )
 """Usual names of right ascension and declination, best first, in small letters and digits alone."""
-HIGHEST_REDSHIFT: Final = 20.0
-"""As for single galaxies; a larger number is a slip, such as 71 for 7.1."""
 _REDSHIFTS: Final = (("redshift", "redshifterror"), ("redshift", "redshifterr"), ("redshift", "eredshift"))
 _SEXAGESIMAL: Final = (
     r"^(?P<sign>[+\-\x{2212}]?)\s*(?P<whole>\d{1,3})(?P<mark>\s*[:hHdD\x{b0}]\s*|\s+)(?P<minutes>\d{1,2}(?:\.\d*)?)"
@@ -172,12 +171,17 @@ def redshifts(table: pa.Table, columns: Columns) -> NDArray[np.float64] | None:
     Raises
     ------
     CatalogueError
-        If a value is no number, or above 20.
+        If a value is no number, or above `HIGHEST_REDSHIFT`.
     """
     if columns.redshift is None:
         return None
     z = _numbers(table, columns.redshift)
-    _check(table, columns.redshift, z > HIGHEST_REDSHIFT, "is no redshift up to 20; where unknown, leave it blank")
+    _check(
+        table,
+        columns.redshift,
+        z > HIGHEST_REDSHIFT,
+        f"is no redshift up to {HIGHEST_REDSHIFT}; where unknown, leave it blank",
+    )
     z[~np.isfinite(z) | (z < _UNKNOWN_REDSHIFT)] = np.nan
     error = np.zeros_like(z) if columns.redshift_error is None else _numbers(table, columns.redshift_error)
     error[~np.isfinite(error) | (error < 0)] = np.nan
