@@ -55,7 +55,7 @@ class Source:
 def _sizes(mosaic: Mosaic) -> list[int]:
     try:
         return [Path(path).stat().st_size for path in mosaic.paths]
-    except OSError:  # removed, which what is mapped outlives
+    except OSError:  # removed, which is a change too
         return []
 
 
