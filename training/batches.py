@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from redden.modelcard import Target
 from redden.photometric import photometric
-from training.observe import GROUP, SELECTED_IN, ObservationPrior, surveys
+from redden.snr import aperture_snr
+from training.dataset import DatasetError
+from training.observe import SELECTED_IN, ObservationPrior, surveys
 from training.scene_set import SceneSet
 from training.symmetry import turn
 
@@ -19,6 +21,10 @@ Batch = tuple[Single, Single, Single]
 
 BAND_SHARES: Final = {"all": 0.35, "paper": 0.2, "one": 0.1, "any": 0.35}
 """Shares of the galaxies that are seen in all bands, in the paper's three, in one of these, or in any bands."""
+
+LEAST_SNR: Final = 4.0
+"""Least signal-to-noise ratio in each of `SELECTED_IN`. The model is for 5 and more, in these bands whether they are
+seen or not; with a little less, these are not at the edge of what it knows."""
 
 KNOWN_REDSHIFT: Final = 0.5
 """Share of the galaxies whose redshift is given."""
@@ -56,11 +62,14 @@ def labels(truth: dict[str, NDArray[np.float64]], targets: tuple[Target, ...]) -
 def groups(
     scenes: SceneSet, prior: ObservationPrior, targets: tuple[Target, ...], rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """All scenes, observed once, by `training.observe.GROUP`; the last, smaller group only if it is the only one."""
+    """All scenes, observed once, those of a survey together; the ones that are bright enough."""
     truth = labels(scenes.truth, targets)
-    for number, (rows, pixels, _) in enumerate(surveys(scenes, prior, rng)):
-        if len(rows) < GROUP and number > 0:
+    selected = [scenes.bands.index(band) for band in SELECTED_IN]
+    for observed, images, _ in surveys(scenes, prior, rng):
+        bright = aperture_snr(images)[:, selected].min(axis=1) >= LEAST_SNR
+        if not bright.any():
             continue
+        rows, pixels = observed[bright], images[bright]
         pixels.transpose(0, 3, 1, 2)[~draw_bands(scenes.bands, len(rows), rng)] = np.nan
         scaled, context = photometric(pixels, draw_redshifts(scenes.truth["z"][rows], rng))
         yield scaled, context, truth[rows]
@@ -85,13 +94,13 @@ class Looks:
         return len(self.labels)
 
     @classmethod
-    def of(cls, parts: list[Batch]) -> Self:
-        """Groups in one."""
+    def of(cls, parts: list[Batch], most: int) -> Self:
+        """Groups in one, of `most` galaxies at most."""
         pixels, context, labels = zip(*parts, strict=True)
         return cls(
-            np.concatenate([part.astype(np.float16) for part in pixels]),
-            np.concatenate(context),
-            np.concatenate(labels),
+            np.concatenate([part.astype(np.float16) for part in pixels])[:most],
+            np.concatenate(context)[:most],
+            np.concatenate(labels)[:most],
         )
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
@@ -114,12 +123,24 @@ def looks(
         How many at once.
     seed : int
         The same seed gives the same looks.
+
+    Raises
+    ------
+    DatasetError
+        If no scene is bright enough.
     """
     rng = np.random.default_rng(seed)
     pending: list[Batch] = []
     while True:
+        found = 0
         for group in groups(scenes, prior, targets, rng):
+            found += 1
             pending.append(group)
-            if len(pending) * GROUP >= galaxies:
-                yield Looks.of(pending)
+            if sum(len(each[0]) for each in pending) >= galaxies:
+                yield Looks.of(pending, galaxies)
                 pending = []
+        if not found:
+            selected = ", ".join(SELECTED_IN)
+            raise DatasetError(
+                f"none of {len(scenes)} scenes has a signal-to-noise ratio of {LEAST_SNR:g} in {selected}."
+            )

@@ -157,16 +157,15 @@ def fit(
 def domain(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run of the redden model.")],
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of scenes that it was fitted to.")],
-    outliers: Annotated[int, typer.Option(min=1, help="Strange cutouts of each kind to fit to.")] = 2500,
     tests: Annotated[int, typer.Option(min=1, help="Strange cutouts of each kind to test with.")] = 600,
     scene_count: Annotated[int, typer.Option("--scenes", min=1, help="Most scenes of each part of the split.")] = 24000,
     seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal scores.")] = 0,
 ) -> None:
-    """Give the network of a run its domain score, and print how well it tells strange cutouts from galaxies."""
+    """Set the threshold of a run's domain score, and print how well it tells strange cutouts from galaxies."""
     from training.domain_run import DomainSettings, add_domain
 
     with user_errors():
-        settings = DomainSettings(scenes=scene_count, outliers=outliers, tests=tests, seed=seed)
+        settings = DomainSettings(scenes=scene_count, tests=tests, seed=seed)
         print(add_domain(run, data, settings).markdown())
 
 

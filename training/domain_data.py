@@ -1,5 +1,6 @@
 """Galaxies of the training kind and strange cutouts, as the domain score is fitted to them and tested on them."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from redden.modelinput import Inputs
 from redden.photometric import photometric
 from redden.signature import CONTEXT, PIXELS
-from training.batches import draw_bands, draw_redshifts
+from training.batches import Looks, draw_bands, draw_redshifts
 from training.observe import SELECTED_IN, ObservationPrior, observe
 from training.outliers import KINDS
 from training.outliers.draw import draw
@@ -40,7 +41,7 @@ class Cutouts:
     def __len__(self) -> int:
         return len(self.redshift)
 
-    def rows(self, chosen: NDArray[np.bool_]) -> "Cutouts":
+    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer]) -> "Cutouts":
         """Some of the cutouts."""
         return Cutouts(self.pixels[chosen], self.redshift[chosen], self.snr[chosen])
 
@@ -73,17 +74,36 @@ def draw_inliers(scenes: SceneSet, prior: ObservationPrior, *, looks: int, seed:
 
 
 def draw_outliers(
-    scenes: SceneSet, prior: ObservationPrior, *, kinds: tuple[str, ...], count: int, seed: int
+    scenes: SceneSet, prior: ObservationPrior, *, shares: Mapping[str, int], count: int, seed: int
 ) -> dict[str, Cutouts]:
-    """Strange cutouts by kind, `count` of each; where a kind has no redshift of its own, that of a scene is claimed."""
+    """Strange cutouts by kind, `count` times its share of each.
+
+    Where a kind has no redshift of its own, that of a scene is claimed.
+    """
     rng = np.random.default_rng(seed)
     drawn = {}
-    for kind in kinds:
-        pixels, redshift = draw(kind, scenes, prior, count=count, min_snr=MIN_SNR, seed=seed + list(KINDS).index(kind))
+    for kind, share in shares.items():
+        own = seed + list(KINDS).index(kind)
+        pixels, redshift = draw(kind, scenes, prior, count=count * share, min_snr=MIN_SNR, seed=own)
         claimed = rng.choice(scenes.truth["z"], len(redshift))
         redshift = np.where(np.isnan(redshift), claimed, redshift)
         drawn[kind] = Cutouts(pixels, redshift, np.zeros(pixels.shape[::3], dtype=np.float32))
     return drawn
+
+
+def strange_looks(
+    cutouts: Mapping[str, Cutouts], bands: tuple[str, ...], *, galaxies: int, seed: int
+) -> Iterator[Looks]:
+    """Strange cutouts of all kinds without end, as the looks of `training.batches.looks`, but without labels."""
+    every = Cutouts(
+        np.concatenate([each.pixels for each in cutouts.values()]),
+        np.concatenate([each.redshift for each in cutouts.values()]),
+        np.concatenate([each.snr for each in cutouts.values()]),
+    )
+    rng = np.random.default_rng(seed)
+    while True:
+        shown = every.rows(rng.integers(len(every), size=galaxies)).shown_at_random(bands, rng)
+        yield Looks(shown[PIXELS].astype(np.float16), shown[CONTEXT], np.empty((galaxies, 0), dtype=np.float32))
 
 
 def band_sets(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

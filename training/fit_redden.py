@@ -2,12 +2,12 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import keras
 import numpy as np
@@ -21,12 +21,14 @@ from redden.errors import ReddenError
 from redden.modelcard import ModelCard, Target
 from redden.photometric import PHOTOMETRIC, context_columns
 from redden.posterior import QUANTITIES
-from redden.signature import LOGITS, MEAN, SCALE_TRIL
+from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
 from training.batches import Looks, labels, looks
 from training.dataset import DatasetCard, DatasetError
+from training.domain_data import draw_outliers, strange_looks
 from training.fit import HISTORY_FILE, NETWORK_FILE
 from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
 from training.observe import ObservationPrior
+from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
 
 TARGETS: Final = (
@@ -44,6 +46,10 @@ INTENDED_USE: Final = (
 
 _WARM_UP: Final = 0.02
 """Share of the steps in which the learning rate rises."""
+_KNOWN: Final = 2
+"""Galaxies of the training kind for each strange cutout."""
+
+Item = TypeVar("Item")
 
 
 class ConfigError(ReddenError):
@@ -66,6 +72,10 @@ class Config(BaseModel):
     chunk: Annotated[int, Field(ge=1)]
     """Galaxies that are observed at once and shuffled together."""
     batch: Annotated[int, Field(ge=1)]
+    strange: Annotated[int, Field(ge=1)]
+    """Strange cutouts that are drawn of a kind, or several times as many, see `training.outliers.FITTED`."""
+    strange_weight: Annotated[float, Field(ge=0)]
+    """Of the loss of the domain score, beside that of the answer."""
     learning_rate: float
     weight_decay: float
     shape: Shape
@@ -98,6 +108,7 @@ class Fit:
         # The first weights of a shape do not depend on which other shapes are fitted beside it.
         keras.utils.set_random_seed(config.seed)
         self.model = build(tuple(BANDS), shape, scales)
+        self.strange_weight = config.strange_weight
         schedule = keras.optimizers.schedules.CosineDecay(
             config.learning_rate / 20,
             decay_steps=config.steps,
@@ -110,16 +121,23 @@ class Fit:
         self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
         self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)
 
-    def _step(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+    def _step(self, looks: Sequence[tf.Tensor], strange: Sequence[tf.Tensor]) -> tf.Tensor:
+        """One step towards the labels of galaxies and away from strange cutouts; the loss of the labels."""
         variables = self.model.trainable_variables
+        pixels, context, truth = looks
+        known = tf.shape(pixels)[0]
         with tf.GradientTape() as tape:
-            loss = self._loss(pixels, context, truth, training=True)
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+            inputs = [tf.concat(pair, axis=0) for pair in zip((pixels, context), strange, strict=True)]
+            answer = self.model(inputs, training=True)
+            loss = _likelihood(truth, {name: tensor[:known] for name, tensor in answer.items()})
+            odds = answer[DOMAIN]
+            told = tf.reduce_mean(tf.nn.softplus(odds[:known])) + tf.reduce_mean(tf.nn.softplus(-odds[known:]))
+            total = loss + self.strange_weight * told
+        self.optimizer.apply(tape.gradient(total, variables), variables)
         return loss
 
-    def _loss(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor, training: bool = False) -> tf.Tensor:
-        answer = self.model([pixels, context], training=training)
-        return tf.reduce_mean(negative_log_likelihood(truth, answer[LOGITS], answer[MEAN], answer[SCALE_TRIL]))
+    def _loss(self, pixels: tf.Tensor, context: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+        return _likelihood(truth, self.model([pixels, context], training=False))
 
     def validate(self, held_out: Looks, batch: int) -> float:
         """Mean negative log likelihood of held-out galaxies."""
@@ -129,6 +147,10 @@ class Fit:
             for part in parts
         ]
         return float(np.mean([float(loss) for loss in losses]))
+
+
+def _likelihood(truth: tf.Tensor, answer: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_mean(negative_log_likelihood(truth, answer[LOGITS], answer[MEAN], answer[SCALE_TRIL]))
 
 
 def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str], None]) -> list[tuple[Fit, Any]]:
@@ -145,9 +167,17 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     keras.utils.clear_session()
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
-    stream = _ahead(_looks(train, config, config.seed))
+    say("Drawing strange cutouts")
+    strange = draw_outliers(train, config.observation, shares=FITTED, count=config.strange, seed=config.seed)
+    stream = _ahead(
+        zip(
+            looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed),
+            strange_looks(strange, scenes.bands, galaxies=config.chunk // _KNOWN, seed=config.seed),
+            strict=True,
+        )
+    )
     first = next(stream)
-    scales = measure_scales(first, labels(train.truth, TARGETS))
+    scales = measure_scales(first[0], labels(train.truth, TARGETS))
     fits = [Fit(config, shape, scales) for shape in shapes]
     histories: list[dict[str, list[float]]] = [{"looks": [], "loss": [], "val_loss": []} for _ in shapes]
     rng = np.random.default_rng(config.seed)
@@ -156,10 +186,13 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     with Progress() as progress:
         bar = progress.add_task("Fitting", total=chunks)
         for number in range(chunks):
-            chunk = first if number == 0 else next(stream)
+            known, odd = first if number == 0 else next(stream)
             losses: list[list[float]] = []
             for _ in range(config.echo):
-                losses += [[each.step(*batch) for each in fits] for batch in chunk.batches(config.batch, rng)]
+                turned = known.batches(config.batch, rng), odd.batches(config.batch // _KNOWN, rng)
+                losses += [
+                    [each.step(batch, others[:2]) for each in fits] for batch, others in zip(*turned, strict=True)
+                ]
             mean = np.mean([[float(loss) for loss in row] for row in losses], axis=0)
             for each, history, loss in zip(fits, histories, mean, strict=True):
                 history["looks"].append((number + 1) * config.chunk)
@@ -194,11 +227,7 @@ def measure_scales(sample: Looks, truth: NDArray[np.float32]) -> Scales:
     return Scales(mean, np.maximum(spread, 0.05), truth.mean(axis=0), truth.std(axis=0))
 
 
-def _looks(scenes: SceneSet, config: Config, seed: int) -> Iterator[Looks]:
-    return looks(scenes, config.observation, TARGETS, galaxies=config.chunk, seed=seed)
-
-
-def _ahead(source: Iterator[Looks]) -> Iterator[Looks]:
+def _ahead(source: Iterator[Item]) -> Iterator[Item]:
     """The same, with the next one made in a thread while this one is used."""
     with ThreadPoolExecutor(1) as thread:
         upcoming = thread.submit(next, source)

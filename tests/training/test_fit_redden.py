@@ -6,7 +6,7 @@ import pytest
 
 from redden.modelinput import model_inputs
 from redden.posterior import quantiles
-from redden.signature import CONTEXT, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from training.batches import draw_bands, draw_redshifts, looks
 from training.configs import config_file
 from training.fit_redden import TARGETS, Config, ConfigError, fit, fit_one
@@ -26,7 +26,7 @@ TINY = Shape(filters=(4, 6, 8), context=12, dense=(16, 16), components=2)
 def config() -> Config:
     path = config_file("redden")
     assert path is not None
-    small = {"looks": 4096, "echo": 8, "chunk": 1024, "batch": 64, "learning_rate": 1e-2, "shape": TINY}
+    small = {"looks": 4096, "echo": 8, "chunk": 1024, "batch": 64, "strange": 40, "learning_rate": 1e-2, "shape": TINY}
     return Config.read(path).model_copy(update=small)
 
 
@@ -111,7 +111,7 @@ def test_redshifts_are_known_to_half_and_scatter_by_their_error() -> None:
 def test_the_network_has_named_inputs_and_outputs(run: Path) -> None:
     network = keras.models.load_model(run / "network.keras")
     assert {tensor.name for tensor in network.inputs} == {PIXELS, CONTEXT}
-    assert set(network.output) == {LOGITS, MEAN, SCALE_TRIL}
+    assert set(network.output) == {LOGITS, MEAN, SCALE_TRIL, DOMAIN}
 
 
 def test_a_configuration_that_is_wrong_says_where(tmp_path: Path) -> None:

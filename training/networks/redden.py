@@ -1,4 +1,4 @@
-"""The redden network: any bands, an optional redshift, and a mixture of Gaussians as its answer."""
+"""The redden network: any bands, an optional redshift; a mixture of Gaussians, and how strange a cutout is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from redden.grid import SIZE
 from redden.photometric import RADII, context_columns
-from redden.signature import CONTEXT, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from training.networks.network import cholesky_places
 
 FEATURES: Final = "features"
 """Name of the layer before the answer, which knows most of a galaxy."""
+
+STRANGENESS: Final = "strangeness"
+"""Name of the layer that tells strange cutouts from galaxies of the training kind: the logarithm of the odds."""
 
 NARROWEST: Final = 0.01
 """Least diagonal of a Cholesky factor, in units of the label spread; keeps the likelihood finite."""
@@ -35,6 +38,8 @@ class Shape(BaseModel):
     """Units of the layers that see image and context; the last are the features."""
     components: Annotated[int, Field(ge=1)] = 6
     """Gaussians in the mixture."""
+    strange: tuple[int, ...] = (64, 32)
+    """Units of the layers that tell strange cutouts from galaxies of the training kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,11 @@ def band_of_column(bands: int) -> NDArray[np.float32]:
 
 
 def build(bands: Sequence[str], shape: Shape, scales: Scales) -> keras.Model:
-    """The network, from ``pixels`` and ``context`` to ``logits``, ``mean`` and ``scale_tril``.
+    """The network, from ``pixels`` and ``context`` to ``logits``, ``mean``, ``scale_tril`` and ``domain``.
 
-    Only operations that every runtime has: convolutions, products of matrices, and functions of one number.
+    What tells strange cutouts sees the mean and the largest of the last maps, the features and the context: it costs
+    hardly anything, since its part of the fit teaches the convolutions what a network for dust would not look at. Only
+    operations that every runtime has: convolutions, products of matrices, and functions of one number.
 
     Parameters
     ----------
@@ -89,14 +96,24 @@ def build(bands: Sequence[str], shape: Shape, scales: Scales) -> keras.Model:
         x = convolution(filters, 3, strides=2, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization(momentum=0.98)(x)
         x = layers.ReLU()(x)
-    image = layers.Flatten()(x)
-    known = layers.Dense(shape.context, activation="relu")(_standardised(context, len(bands), scales))
+    maps, image = x, layers.Flatten()(x)
+    standard = _standardised(context, len(bands), scales)
+    known = layers.Dense(shape.context, activation="relu")(standard)
     x = layers.Concatenate()([layers.Dense(shape.dense[0])(image), layers.Dense(shape.dense[0])(known)])
     x = layers.ReLU()(x)
     for number, units in enumerate(shape.dense):
         last = number == len(shape.dense) - 1
         x = layers.Dense(units, activation="relu", name=FEATURES if last else None)(x)
-    return keras.Model([pixels, context], _mixture(x, shape.components, width, scales), name="redden")
+    seen = [layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps), x, standard]
+    answer = {**_mixture(x, shape.components, width, scales), DOMAIN: _strangeness(seen, shape.strange)}
+    return keras.Model([pixels, context], answer, name="redden")
+
+
+def _strangeness(seen: list[keras.KerasTensor], units: Sequence[int]) -> keras.KerasTensor:
+    x = layers.Concatenate()(seen)
+    for each in units:
+        x = layers.Dense(each, activation="relu")(x)
+    return layers.Reshape((), name=STRANGENESS)(layers.Dense(1)(x))
 
 
 def _standardised(context: keras.KerasTensor, bands: int, scales: Scales) -> keras.KerasTensor:

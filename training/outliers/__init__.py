@@ -92,8 +92,17 @@ def _unknown(pixels: NDArray[np.floating]) -> tuple[NDArray[np.floating], Array]
     return pixels, np.full(len(pixels), np.nan)
 
 
-FITTED: Final = ("star", "noise", "low redshift", "pixels of 0.063", "pixels of 0.015", "saturated", "edge")
-"""Kinds that the domain score is fitted to; the others only test it."""
+FITTED: Final = {
+    "star": 1,
+    "noise": 1,
+    "low redshift": 3,
+    "pixels of 0.063": 2,
+    "pixels of 0.015": 1,
+    "saturated": 1,
+    "edge": 2,
+}
+"""Kinds that the domain score is fitted to, and how many are drawn of each in relation to the others: more of what is
+harder to tell. The other kinds only test it."""
 
 KINDS: Final[dict[str, Kind]] = {
     "star": _stars,
