@@ -50,14 +50,17 @@ def make_models(folder: Path) -> dict[str, Path]:
     return {"paper-3band": paper / "1", "cheap-3band": cheap / "1"}
 
 
-def model_alone(model: Path, seconds: float) -> tuple[float, int]:
-    """Rows/s of a model in this process, at its best batch size, with as many callers as cores or twice as many."""
+def best_call(model: Path, seconds: float) -> tuple[int, int]:
+    """Galaxies of a call and calls at once, as many as cores or twice as many, at which a model is fastest."""
     servable = Servable.load(openvino.Core(), model)
     cores = os.cpu_count() or 1
-    return max(
-        (rate(servable, batch, seconds, callers), batch)
-        for batch, callers in product((64, 128, 256, 512), (cores, 2 * cores))
-    )
+    calls = product((64, 128, 256, 512), (cores, 2 * cores))
+    return max(calls, key=lambda call: rate(servable, call[0], seconds, call[1]))
+
+
+def model_alone(model: Path, call: tuple[int, int], seconds: float) -> float:
+    """Rows/s of a model in this process."""
+    return rate(Servable.load(openvino.Core(), model), call[0], seconds, call[1])
 
 
 def through_socket(name: str, address: str, seconds: float) -> float:

@@ -2,8 +2,8 @@
 
 The network has learned, with all else, to tell galaxies of the training kind from strange cutouts (outlier exposure;
 Hendrycks, Mazeika & Dietterich 2019, ICLR). A small layer of its own learns afterwards which strangeness 1 % of the
-galaxies of the training kind exceed, given their bands, signal-to-noise ratio and redshift, and is subtracted, so that
-one threshold holds for all of them.
+galaxies of the training kind exceed, given their bands, their noise and whether their redshift is known, and is
+subtracted, so that one threshold holds for all of them.
 """
 
 from typing import Final
@@ -14,6 +14,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from redden.modelinput import Inputs
+from redden.photometric import RADII, context_columns
 from redden.signature import CONTEXT, DOMAIN
 from training.networks.redden import STRANGENESS
 
@@ -29,6 +30,9 @@ BATCH: Final = 512
 def fit_usual(context: NDArray[np.float32], strangeness: NDArray[np.float64], *, epochs: int, seed: int) -> keras.Model:
     """Learn from context which strangeness 1 % of the galaxies of the training kind exceed, shape (galaxies,).
 
+    It may depend on which bands there are, on their noise, and on whether the redshift is known; not on magnitudes and
+    redshifts, or the level would rise where colours are strange, and excuse them.
+
     Parameters
     ----------
     context : ndarray of float32, shape (galaxies, columns)
@@ -42,8 +46,8 @@ def fit_usual(context: NDArray[np.float32], strangeness: NDArray[np.float64], *,
     """
     keras.utils.set_random_seed(seed)
     given = keras.Input((context.shape[1],), name=CONTEXT)
-    spread = np.maximum(context.std(axis=0), 1e-3)
-    standard = layers.Rescaling((1 / spread).tolist(), (-context.mean(axis=0) / spread).tolist())(given)
+    scale = _looked_at(context.shape[1]) / np.maximum(context.std(axis=0), 1e-3)
+    standard = layers.Rescaling(scale.tolist(), (-context.mean(axis=0) * scale).tolist())(given)
     x = layers.Dense(USUAL, activation="relu")(ops.clip(standard, -FARTHEST, FARTHEST))
     usual = keras.Model(given, layers.Reshape(())(layers.Dense(1)(x)), name="usual")
     # What is fitted is another model of the same layers: what is saved must not know of a loss of ours.
@@ -54,6 +58,15 @@ def fit_usual(context: NDArray[np.float32], strangeness: NDArray[np.float64], *,
     bare = keras.models.clone_model(usual)
     bare.set_weights(usual.get_weights())
     return bare
+
+
+def _looked_at(columns: int) -> NDArray[np.bool_]:
+    """Which columns of a context of `redden.photometric` the usual level may depend on."""
+    bands = (columns - context_columns(0)) // (context_columns(1) - context_columns(0))
+    noise = bands * (1 + len(RADII))
+    column = np.arange(columns)
+    known = column == columns - 2
+    return np.asarray((column < bands) | ((column >= noise) & (column < noise + bands)) | known)
 
 
 def exceeded_by_few(scores: keras.KerasTensor, level: keras.KerasTensor) -> keras.KerasTensor:

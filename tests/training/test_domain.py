@@ -118,6 +118,17 @@ def test_the_score_survives_saving_and_another_runtime(scored: keras.Model, tmp_
     np.testing.assert_allclose(answer[DOMAIN], expected, rtol=1e-3, atol=1e-3)
 
 
+def test_the_usual_level_does_not_excuse_strange_colours_and_redshifts(network: keras.Model) -> None:
+    galaxies = shown("blob", 600, 12)
+    usual = fit_usual(galaxies[CONTEXT], score(network, galaxies), epochs=2, seed=0)
+    context = cutouts("blob", 50, 13).shown_in(NAMES, NAMES)[CONTEXT]
+    other = context.copy()
+    other[:, len(NAMES) : 5 * len(NAMES)] += np.arange(4 * len(NAMES))  # magnitudes
+    np.testing.assert_allclose(usual.predict(other, verbose=0), usual.predict(context, verbose=0), rtol=1e-5)
+    other[:, 5 * len(NAMES) : 6 * len(NAMES)] += 1.0  # noise
+    assert not np.allclose(usual.predict(other, verbose=0), usual.predict(context, verbose=0))
+
+
 def test_the_level_that_few_exceed_is_the_quantile() -> None:
     scores = np.random.default_rng(0).normal(size=100_000).astype(np.float32)
     levels = np.linspace(1.5, 3.5, 41, dtype=np.float32)

@@ -9,6 +9,7 @@ from redden.posterior import quantiles
 from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from training.batches import draw_bands, draw_redshifts, looks
 from training.configs import config_file
+from training.dataset import DatasetError
 from training.fit_redden import TARGETS, Config, ConfigError, fit, fit_one
 from training.networks.redden import Shape, negative_log_likelihood
 from training.observe import ObservationPrior
@@ -59,6 +60,14 @@ def test_the_same_seed_gives_the_same_looks(config: Config, blob_scenes: Path) -
     one, same = (next(looks(scenes, config.observation, TARGETS, galaxies=256, seed=3)) for _ in range(2))
     np.testing.assert_array_equal(one.pixels, same.pixels)
     np.testing.assert_array_equal(one.context, same.context)
+
+
+def test_scenes_that_are_too_faint_are_an_error(
+    config: Config, blob_scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.batches.LEAST_SNR", 1e9)
+    with pytest.raises(DatasetError, match="signal-to-noise ratio"):
+        next(looks(load_scenes(blob_scenes)[1], config.observation, TARGETS, galaxies=256, seed=3))
 
 
 def test_several_sizes_are_fitted_to_the_same_observations(config: Config, blob_scenes: Path) -> None:
