@@ -22,9 +22,9 @@ Batch = tuple[Single, Single, Single]
 BAND_SHARES: Final = {"all": 0.35, "paper": 0.2, "one": 0.1, "any": 0.35}
 """Shares of the galaxies that are seen in all bands, in the paper's three, in one of these, or in any bands."""
 
-LEAST_SNR: Final = 4.0
-"""Least signal-to-noise ratio in each of `SELECTED_IN`. The model is for 5 and more, in these bands whether they are
-seen or not; with a little less, these are not at the edge of what it knows."""
+FAINTEST_SNR: Final = 4.0
+"""Least signal-to-noise ratio in each of `SELECTED_IN`, shown or not, of what is learned from. A little below
+`LEAST_SNR`, so that the galaxies that the model is for are not at the edge of what it knows."""
 
 KNOWN_REDSHIFT: Final = 0.5
 """Share of the galaxies whose redshift is given."""
@@ -66,7 +66,7 @@ def groups(
     truth = labels(scenes.truth, targets)
     selected = [scenes.bands.index(band) for band in SELECTED_IN]
     for observed, images, _ in surveys(scenes, prior, rng):
-        bright = aperture_snr(images)[:, selected].min(axis=1) >= LEAST_SNR
+        bright = aperture_snr(images)[:, selected].min(axis=1) >= FAINTEST_SNR
         if not bright.any():
             continue
         rows, pixels = observed[bright], images[bright]
@@ -142,5 +142,5 @@ def looks(
         if not found:
             selected = ", ".join(SELECTED_IN)
             raise DatasetError(
-                f"none of {len(scenes)} scenes has a signal-to-noise ratio of {LEAST_SNR:g} in {selected}."
+                f"none of {len(scenes)} scenes has a signal-to-noise ratio of {FAINTEST_SNR:g} in {selected}."
             )

@@ -50,14 +50,12 @@ def fit_usual(context: NDArray[np.float32], strangeness: NDArray[np.float64], *,
     standard = layers.Rescaling(scale.tolist(), (-context.mean(axis=0) * scale).tolist())(given)
     x = layers.Dense(USUAL, activation="relu")(ops.clip(standard, -FARTHEST, FARTHEST))
     usual = keras.Model(given, layers.Reshape(())(layers.Dense(1)(x)), name="usual")
-    # What is fitted is another model of the same layers: what is saved must not know of a loss of ours.
+    # What is compiled is another model of the same layers: what is saved must not know of a loss of ours.
     fitted = keras.Model(usual.input, usual.output)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, epochs * (len(context) // BATCH + 1))
     fitted.compile(keras.optimizers.Adam(schedule), exceeded_by_few, jit_compile=False)
     fitted.fit(context, strangeness, batch_size=BATCH, epochs=epochs, verbose=0)
-    bare = keras.models.clone_model(usual)
-    bare.set_weights(usual.get_weights())
-    return bare
+    return usual
 
 
 def _looked_at(columns: int) -> NDArray[np.bool_]:
@@ -87,8 +85,8 @@ def with_domain(network: keras.Model, usual: keras.Model | None = None) -> keras
     """
     strangeness = network.get_layer(STRANGENESS).output
     context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
-    score = strangeness if usual is None else strangeness - usual(context)
-    return keras.Model(network.inputs, {**network.output, DOMAIN: score}, name=network.name)
+    answered = strangeness if usual is None else strangeness - usual(context)
+    return keras.Model(network.inputs, {**network.output, DOMAIN: answered}, name=network.name)
 
 
 def score(network: keras.Model, inputs: Inputs) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +10,10 @@ from redden.modelinput import Inputs
 from redden.photometric import photometric
 from redden.signature import CONTEXT, PIXELS
 from training.batches import Looks, draw_bands, draw_redshifts
-from training.observe import SELECTED_IN, ObservationPrior, observe
+from training.observe import LEAST_SNR, SELECTED_IN, ObservationPrior, observe
 from training.outliers import KINDS
 from training.outliers.draw import draw
 from training.scene_set import SceneSet
-
-MIN_SNR: Final = 5.0
-"""Least signal-to-noise ratio in the bands in which training images are selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +45,20 @@ class Cutouts:
         """Inputs of a network, with the bands and the knowledge of the redshift that training batches have."""
         return _inputs(self.pixels, draw_bands(bands, len(self), rng), draw_redshifts(self.redshift, rng))
 
-    def shown_repeatedly(self, bands: tuple[str, ...], times: int, rng: np.random.Generator) -> Inputs:
-        """The same, several times, with other bands each time."""
-        return _joined([self.shown_at_random(bands, rng) for _ in range(times)])
-
     def shown_in_every_set(self, bands: tuple[str, ...], rng: np.random.Generator) -> Inputs:
         """The same, once at random and once in each of `band_sets`, so that there are enough of each."""
-        sets = [self.shown_in(bands, shown) for shown in band_sets(bands).values()]
-        return _joined([self.shown_at_random(bands, rng), *sets])
+        shown = [self.shown_at_random(bands, rng), *(self.shown_in(bands, each) for each in band_sets(bands).values())]
+        return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
 
-    def shown_in(self, bands: tuple[str, ...], shown: tuple[str, ...]) -> Inputs:
-        """Inputs of a network, with some bands and no redshift."""
-        return _inputs(self.pixels, np.tile(np.isin(bands, shown), (len(self), 1)), None)
+    def shown_in(self, bands: tuple[str, ...], shown: tuple[str, ...], redshift_error: float | None = None) -> Inputs:
+        """Inputs of a network, with some bands, and with the redshift and this error of it if there is one."""
+        known = None if redshift_error is None else np.column_stack([self.redshift, np.full(len(self), redshift_error)])
+        return _inputs(self.pixels, np.tile(np.isin(bands, shown), (len(self), 1)), known)
 
 
 def draw_inliers(scenes: SceneSet, prior: ObservationPrior, *, looks: int, seed: int) -> Cutouts:
     """Galaxies of the training kind; each scene is observed `looks` times and kept where it is bright enough."""
-    seen = [observe(scenes, prior, min_snr=MIN_SNR, seed=seed + look) for look in range(looks)]
+    seen = [observe(scenes, prior, min_snr=LEAST_SNR, seed=seed + look) for look in range(looks)]
     return Cutouts(
         np.concatenate([each.pixels for each in seen]),
         np.concatenate([each.truth["z"] for each in seen]),
@@ -84,7 +77,7 @@ def draw_outliers(
     drawn = {}
     for kind, share in shares.items():
         own = seed + list(KINDS).index(kind)
-        pixels, redshift = draw(kind, scenes, prior, count=count * share, min_snr=MIN_SNR, seed=own)
+        pixels, redshift = draw(kind, scenes, prior, count=count * share, min_snr=LEAST_SNR, seed=own)
         claimed = rng.choice(scenes.truth["z"], len(redshift))
         redshift = np.where(np.isnan(redshift), claimed, redshift)
         drawn[kind] = Cutouts(pixels, redshift, np.zeros(pixels.shape[::3], dtype=np.float32))
@@ -100,6 +93,7 @@ def strange_looks(
         np.concatenate([each.redshift for each in cutouts.values()]),
         np.concatenate([each.snr for each in cutouts.values()]),
     )
+    del cutouts  # which are as large again
     rng = np.random.default_rng(seed)
     while True:
         shown = every.rows(rng.integers(len(every), size=galaxies)).shown_at_random(bands, rng)
@@ -109,10 +103,6 @@ def strange_looks(
 def band_sets(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The band sets of the tables, by their number of bands."""
     return {"1": SELECTED_IN[:1], "3": SELECTED_IN, str(len(bands)): bands}
-
-
-def _joined(shown: list[Inputs]) -> Inputs:
-    return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
 
 
 def _inputs(pixels: NDArray[np.float32], present: NDArray[np.bool_], redshift: NDArray[np.float64] | None) -> Inputs:

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from redden.errors import ModelCardError
 from redden.modelcard import Domain, ModelCard
 from redden.signature import CONTEXT
 from training.domain import FALSE_ALARMS, fit_usual, score, with_domain
 from training.domain_data import draw_inliers, draw_outliers
 from training.domain_report import DomainReport, domain_report
 from training.fit import NETWORK_FILE, read_run_card
+from training.networks.redden import STRANGENESS
 from training.observe import ObservationPrior
 from training.outliers import KINDS
 from training.scene_set import SceneSet, load_scenes
@@ -26,7 +28,7 @@ class DomainSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenes: Annotated[int, Field(ge=1)] = 24000
-    """Most scenes of each part of the split that are looked at, once each."""
+    """Most validation scenes, and most test scenes, that are looked at."""
     tests: Annotated[int, Field(ge=1)] = 600
     """Strange cutouts of each kind to test with."""
     repeats: Annotated[int, Field(ge=1)] = 2
@@ -56,7 +58,7 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
         If the run or the data set cannot be used.
     """
     card = read_run_card(run)
-    network = with_domain(keras.models.load_model(run / NETWORK_FILE))
+    network = with_domain(_fitted(run, card))
     _, scenes = load_scenes(data)
     prior = ObservationPrior.model_validate(card.trained_on["observation"])
     split_seed = card.trained_on["split_seed"]
@@ -75,6 +77,15 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
     report = domain_report(scored, card.bands, threshold, inliers, tests)
     _write(run, scored, card.model_copy(update={"domain": Domain(threshold=threshold)}), report)
     return report
+
+
+def _fitted(run: Path, card: ModelCard) -> keras.Model:
+    network = keras.models.load_model(run / NETWORK_FILE) if card.posterior == "mixture" else None
+    if network is None or all(layer.name != STRANGENESS for layer in network.layers):
+        raise ModelCardError(
+            f"the network of {run} has not learned to tell strange cutouts: fit one with `redden-train fit redden`."
+        )
+    return network
 
 
 def _some(scenes: SceneSet, settings: DomainSettings) -> SceneSet:

@@ -22,7 +22,7 @@ from redden.modelcard import ModelCard, Target
 from redden.photometric import PHOTOMETRIC, context_columns
 from redden.posterior import QUANTITIES
 from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
-from training.batches import Looks, labels, looks
+from training.batches import FAINTEST_SNR, Looks, labels, looks
 from training.dataset import DatasetCard, DatasetError
 from training.domain_data import draw_outliers, strange_looks
 from training.fit import HISTORY_FILE, NETWORK_FILE
@@ -71,7 +71,8 @@ class Config(BaseModel):
     """How often it sees each, turned and mirrored."""
     chunk: Annotated[int, Field(ge=1)]
     """Galaxies that are observed at once and shuffled together."""
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=2, multiple_of=2)]
+    """Galaxies of a step, to which come half as many strange cutouts."""
     strange: Annotated[int, Field(ge=1)]
     """Strange cutouts that are drawn of a kind, or several times as many, see `training.outliers.FITTED`."""
     strange_weight: Annotated[float, Field(ge=0)]
@@ -168,14 +169,14 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
     say("Drawing strange cutouts")
-    strange = draw_outliers(train, config.observation, shares=FITTED, count=config.strange, seed=config.seed)
-    stream = _ahead(
-        zip(
-            looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed),
-            strange_looks(strange, scenes.bands, galaxies=config.chunk // _KNOWN, seed=config.seed),
-            strict=True,
-        )
+    strange = strange_looks(
+        draw_outliers(train, config.observation, shares=FITTED, count=config.strange, seed=config.seed),
+        scenes.bands,
+        galaxies=config.chunk // _KNOWN,
+        seed=config.seed,
     )
+    known = looks(train, config.observation, TARGETS, galaxies=config.chunk, seed=config.seed)
+    stream = _ahead(zip(known, strange, strict=True))
     first = next(stream)
     scales = measure_scales(first[0], labels(train.truth, TARGETS))
     fits = [Fit(config, shape, scales) for shape in shapes]
@@ -186,10 +187,10 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     with Progress() as progress:
         bar = progress.add_task("Fitting", total=chunks)
         for number in range(chunks):
-            known, odd = first if number == 0 else next(stream)
+            seen, odd = first if number == 0 else next(stream)
             losses: list[list[float]] = []
             for _ in range(config.echo):
-                turned = known.batches(config.batch, rng), odd.batches(config.batch // _KNOWN, rng)
+                turned = seen.batches(config.batch, rng), odd.batches(config.batch // _KNOWN, rng)
                 losses += [
                     [each.step(batch, others[:2]) for each in fits] for batch, others in zip(*turned, strict=True)
                 ]
@@ -271,6 +272,7 @@ def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dic
         "software": data_card.software,
         "settings": data_card.settings,
         "observation": config.observation.model_dump(mode="json"),
+        "least_snr": FAINTEST_SNR,
         "split_seed": config.seed,
         "train": {"images": len(train), "galaxies": len(np.unique(train.galaxy))},
         "validation": {"images": len(validation), "galaxies": len(np.unique(validation.galaxy))},
@@ -280,7 +282,8 @@ def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dic
 
 def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
     return {
-        "loss": "negative log likelihood of a mixture of Gaussians",
+        "loss": "negative log likelihood of a mixture of Gaussians, "
+        f"plus {config.strange_weight:g} times the logistic loss of telling strange cutouts from galaxies",
         "config": config.model_dump(mode="json"),
         "parameters": fitted.model.count_params(),
         "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},

@@ -58,13 +58,15 @@ class Servable:
         Raises
         ------
         RuntimeError
-            If OpenVINO cannot read the model.
+            If OpenVINO cannot read the model, or it is for a fixed number of galaxies.
         OSError
             If there is no ``saved_model.pb``.
         """
         saved_model = SavedModel.FromString((version_dir / "saved_model.pb").read_bytes())
         signature = saved_model.meta_graphs[0].signature_def[SIGNATURE]
         network = core.read_model(version_dir)
+        if not all(each.partial_shape[0].is_dynamic for each in network.inputs):
+            raise RuntimeError("its signature is for a fixed number of galaxies; export it for any number (None)")
         rest = _requests(core, network)
         network.reshape({each.any_name: [SLICE, *list(each.partial_shape)[1:]] for each in network.inputs})
         return cls(_requests(core, network), rest, signature)
@@ -89,29 +91,16 @@ class Servable:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"input {name} has shape {list(array.shape)}; the signature wants {wanted_shape}",
                 )
-        galaxies, *others = {len(array) for array in inputs.values()}
-        if others:
-            found = sorted([galaxies, *others])
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"inputs of {found} galaxies; send as many in each")
-        if not galaxies:
+        counts = sorted({len(array) for array in inputs.values()})
+        if len(counts) > 1:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"inputs of {counts} galaxies; send as many in each")
+        if not counts[0]:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "there is no galaxy in the request; send at least one")
-        answers = [
-            self._answer({name: array[start : start + SLICE] for name, array in inputs.items()})
-            for start in range(0, galaxies, SLICE)
-        ]
+        answers = []
+        for start in range(0, counts[0], SLICE):
+            part = {name: array[start : start + SLICE] for name, array in inputs.items()}
+            answers.append(_answer(self.whole if start + SLICE <= counts[0] else self.rest, part))
         return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
-
-    def _answer(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """The same for at most `SLICE` galaxies."""
-        queue = self.whole if all(len(array) == SLICE for array in inputs.values()) else self.rest
-        request = queue.get()
-        try:
-            answer = request.infer(dict(inputs), share_inputs=True)  # a copy of what it answers
-        except RuntimeError as error:
-            raise ServingError(grpc.StatusCode.INTERNAL, str(error)) from error
-        finally:
-            queue.put(request)
-        return {output.any_name: np.asarray(values) for output, values in answer.items()}
 
 
 @dataclass(slots=True)
@@ -173,10 +162,24 @@ def load_models(config: Path, models_dir: Path) -> dict[str, Model]:
     return {entry.name: _load_model(openvino_core, entry, models_dir) for entry in read_entries(config)}
 
 
+def _answer(
+    requests: LifoQueue[openvino.InferRequest], inputs: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    """What one of these requests answers, as soon as one is free."""
+    request = requests.get()
+    try:
+        answer = request.infer(dict(inputs), share_inputs=True)  # a copy of what it answers
+    except RuntimeError as error:
+        raise ServingError(grpc.StatusCode.INTERNAL, str(error)) from error
+    finally:
+        requests.put(request)
+    return {output.any_name: np.asarray(values) for output, values in answer.items()}
+
+
 def _requests(core: openvino.Core, network: openvino.Model) -> LifoQueue[openvino.InferRequest]:
     """As many calls of a network as can be answered at once; each keeps its memory, which is slow to get anew."""
-    # Full float32 arithmetic, so that the answers are those of TensorFlow. Calls at the same time get cores of
-    # their own: if they share all, they wait for one another, and for whatever else runs there.
+    # Full float32 arithmetic, so that the answers are those of TensorFlow. Calls of one of these at the same time get
+    # cores of their own: if they share all, they wait for one another, and for whatever else runs there.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     compiled = core.compile_model(network, "CPU", settings)
     requests: LifoQueue[openvino.InferRequest] = LifoQueue()

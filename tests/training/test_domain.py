@@ -81,7 +81,7 @@ def test_one_in_a_hundred_galaxies_is_above_zero_whatever_the_bands(scored: kera
     held_out = cutouts("blob", 1200, 5)
     for bands in band_sets(NAMES).values():
         flagged = (score(scored, held_out.shown_in(NAMES, bands)) > 0).mean()
-        assert flagged == pytest.approx(FALSE_ALARMS, abs=0.02)  # 12 of 1,200, and few of them to fit to
+        assert 0 < flagged < FALSE_ALARMS + 0.02  # 12 of 1,200, and few of them to fit to
 
 
 def test_the_answer_stays_as_it_was(network: keras.Model, scored: keras.Model) -> None:
@@ -122,11 +122,18 @@ def test_the_usual_level_does_not_excuse_strange_colours_and_redshifts(network: 
     galaxies = shown("blob", 600, 12)
     usual = fit_usual(galaxies[CONTEXT], score(network, galaxies), epochs=2, seed=0)
     context = cutouts("blob", 50, 13).shown_in(NAMES, NAMES)[CONTEXT]
-    other = context.copy()
-    other[:, len(NAMES) : 5 * len(NAMES)] += np.arange(4 * len(NAMES))  # magnitudes
-    np.testing.assert_allclose(usual.predict(other, verbose=0), usual.predict(context, verbose=0), rtol=1e-5)
-    other[:, 5 * len(NAMES) : 6 * len(NAMES)] += 1.0  # noise
-    assert not np.allclose(usual.predict(other, verbose=0), usual.predict(context, verbose=0))
+    level = usual.predict(context, verbose=0)
+    bands, magnitudes, noise = np.split(np.arange(6 * len(NAMES)), [len(NAMES), 5 * len(NAMES)])
+    flux, redshift, error, known, share = range(6 * len(NAMES), context.shape[1])
+    for columns, matters in (
+        ([*magnitudes, flux, redshift, error, share], False),
+        (bands, True),
+        (noise, True),
+        ([known], True),
+    ):
+        other = context.copy()
+        other[:, columns] += np.linspace(1, 2, len(columns))
+        assert np.allclose(usual.predict(other, verbose=0), level, rtol=1e-5) is not matters
 
 
 def test_the_level_that_few_exceed_is_the_quantile() -> None:
@@ -145,6 +152,7 @@ def test_strange_looks_are_of_all_kinds_in_the_bands_of_training() -> None:
     assert {1, 3, 7} <= set(bands.astype(int).tolist())
     middle = one.pixels[bands == 7, 15:17, 15:17].astype(np.float32).mean(axis=(1, 2, 3))
     assert (middle < -1).any()  # a hole
+    assert (np.abs(middle) < 0.5).any()  # nothing
     assert (middle > 1).any()  # a sharp source
 
 
@@ -152,7 +160,7 @@ def test_a_report_has_every_kind_and_the_false_alarms(scored: keras.Model) -> No
     tests = {kind: cutouts(kind, 100, 30) for kind in (*KINDS, "blob")}
     report = domain_report(scored, NAMES, 0.0, cutouts("blob", 500, 31), tests)
     assert set(report.kinds) == {*KINDS, "blob"}
-    assert set(report.false_alarms) == {"1", "3", "7"}
+    assert set(report.false_alarms) == {"1", "1+z", "3", "3+z", "7", "7+z"}
     assert report.kinds["blob"]["7"].auroc == pytest.approx(0.5, abs=0.1)
     assert report.kinds["noise"]["7"].flagged > 0.5
     assert report.false_alarms["7"]["S/N 7-10"] == report.false_alarms["7"]["all"]

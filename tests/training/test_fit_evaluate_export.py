@@ -91,6 +91,12 @@ def test_run_says_what_was_done(run: Path, blobs: Path) -> None:
     assert len(history["likelihood"]["val_loss"]) == 10
 
 
+def test_a_run_without_strange_cutouts_gets_no_domain_score(run: Path, blobs: Path) -> None:
+    result = CliRunner().invoke(app, ["domain", str(run), "--data", str(blobs)])
+    assert result.exit_code != 0
+    assert "redden-train fit redden" in " ".join(result.output.split())
+
+
 def test_fit_learns(run: Path) -> None:
     evaluation = Evaluation.model_validate_json((run / "evaluation.json").read_text())
     assert evaluation.figures["a_v"]["skill"].value > 0.3

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import keras
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 from redden.modelinput import model_inputs
 from redden.posterior import quantiles
 from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
-from training.batches import draw_bands, draw_redshifts, looks
+from redden.snr import aperture_snr
+from training.batches import draw_bands, draw_redshifts, groups, looks
 from training.configs import config_file
 from training.dataset import DatasetError
+from training.domain_run import DomainSettings, add_domain
+from training.fit import read_run_card
 from training.fit_redden import TARGETS, Config, ConfigError, fit, fit_one
 from training.networks.redden import Shape, negative_log_likelihood
-from training.observe import ObservationPrior
+from training.observe import SELECTED_IN, ObservationPrior, surveys
 from training.predict import open_model
 from training.rivals.mocks import BAND_SETS, Mocks
 from training.scene_set import load_scenes
@@ -55,6 +59,18 @@ def test_bands_may_be_absent_and_what_is_absent_does_not_matter(run: Path, confi
     assert not np.allclose(medians[0], medians[-1])
 
 
+def test_the_fit_learns_strange_cutouts_and_the_score_is_completed(
+    run: Path, blob_scenes: Path, tmp_path: Path
+) -> None:
+    copied = Path(copytree(run, tmp_path / "redden"))
+    report = add_domain(copied, blob_scenes, DomainSettings(tests=60, epochs=4))
+    assert report.kinds["star"]["7"].auroc > 0.8
+    card = read_run_card(copied)
+    assert card.domain is not None
+    assert card.domain.threshold == report.threshold
+    assert add_domain(copied, blob_scenes, DomainSettings(tests=60, epochs=4)) == report  # from the same strangeness
+
+
 def test_the_same_seed_gives_the_same_looks(config: Config, blob_scenes: Path) -> None:
     scenes = load_scenes(blob_scenes)[1]
     one, same = (next(looks(scenes, config.observation, TARGETS, galaxies=256, seed=3)) for _ in range(2))
@@ -65,9 +81,20 @@ def test_the_same_seed_gives_the_same_looks(config: Config, blob_scenes: Path) -
 def test_scenes_that_are_too_faint_are_an_error(
     config: Config, blob_scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.batches.LEAST_SNR", 1e9)
+    monkeypatch.setattr("training.batches.FAINTEST_SNR", 1e9)
     with pytest.raises(DatasetError, match="signal-to-noise ratio"):
         next(looks(load_scenes(blob_scenes)[1], config.observation, TARGETS, galaxies=256, seed=3))
+
+
+def test_only_galaxies_bright_enough_in_all_selected_bands_are_looked_at(
+    config: Config, blob_scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = load_scenes(blob_scenes)[1]
+    _, images, _ = next(surveys(scenes, config.observation, np.random.default_rng(3)))
+    faintest_band = aperture_snr(images)[:, [scenes.bands.index(band) for band in SELECTED_IN]].min(axis=1)
+    monkeypatch.setattr("training.batches.FAINTEST_SNR", np.median(faintest_band))
+    first, *_ = next(groups(scenes, config.observation, TARGETS, np.random.default_rng(3)))
+    assert len(first) == (faintest_band >= np.median(faintest_band)).sum() == len(images) / 2
 
 
 def test_several_sizes_are_fitted_to_the_same_observations(config: Config, blob_scenes: Path) -> None:

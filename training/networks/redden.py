@@ -15,9 +15,6 @@ from redden.photometric import RADII, context_columns
 from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from training.networks.network import cholesky_places
 
-FEATURES: Final = "features"
-"""Name of the layer before the answer, which knows most of a galaxy."""
-
 STRANGENESS: Final = "strangeness"
 """Name of the layer that tells strange cutouts from galaxies of the training kind: the logarithm of the odds."""
 
@@ -35,7 +32,7 @@ class Shape(BaseModel):
     context: Annotated[int, Field(ge=1)] = 64
     """Units of the layer that reads the context."""
     dense: tuple[int, ...] = (96, 96)
-    """Units of the layers that see image and context; the last are the features."""
+    """Units of the layers that see image and context."""
     components: Annotated[int, Field(ge=1)] = 6
     """Gaussians in the mixture."""
     strange: tuple[int, ...] = (64, 32)
@@ -74,9 +71,9 @@ def band_of_column(bands: int) -> NDArray[np.float32]:
 def build(bands: Sequence[str], shape: Shape, scales: Scales) -> keras.Model:
     """The network, from ``pixels`` and ``context`` to ``logits``, ``mean``, ``scale_tril`` and ``domain``.
 
-    What tells strange cutouts sees the mean and the largest of the last maps, the features and the context: it costs
-    hardly anything, since its part of the fit teaches the convolutions what a network for dust would not look at. Only
-    operations that every runtime has: convolutions, products of matrices, and functions of one number.
+    What tells strange cutouts sees the mean and the largest of the last maps, the layer before the answer and the
+    context: it costs hardly anything, since its part of the fit teaches the convolutions what a network for dust would
+    not look at. Only operations that every runtime has: convolutions, products of matrices, functions of one number.
 
     Parameters
     ----------
@@ -101,9 +98,8 @@ def build(bands: Sequence[str], shape: Shape, scales: Scales) -> keras.Model:
     known = layers.Dense(shape.context, activation="relu")(standard)
     x = layers.Concatenate()([layers.Dense(shape.dense[0])(image), layers.Dense(shape.dense[0])(known)])
     x = layers.ReLU()(x)
-    for number, units in enumerate(shape.dense):
-        last = number == len(shape.dense) - 1
-        x = layers.Dense(units, activation="relu", name=FEATURES if last else None)(x)
+    for units in shape.dense:
+        x = layers.Dense(units, activation="relu")(x)
     seen = [layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps), x, standard]
     answer = {**_mixture(x, shape.components, width, scales), DOMAIN: _strangeness(seen, shape.strange)}
     return keras.Model([pixels, context], answer, name="redden")

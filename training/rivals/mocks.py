@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from redden.bands import BANDS
 from redden.posterior import PROBABILITIES, QUANTITIES
 from training.dataset import DatasetError
-from training.observe import ObservationPrior, observe
+from training.observe import LEAST_SNR, ObservationPrior, observe
 from training.scene_set import SceneSet
 
 ALL_BANDS: Final = tuple(BANDS)
@@ -23,8 +23,6 @@ NaN where a method gives no interval, or no estimate at all.
 """
 
 
-LEAST_SNR: Final = 5.0
-"""Galaxies are compared that are that bright in each of `training.observe.SELECTED_IN`, whatever bands are used."""
 REDSHIFT_ERROR: Final = 0.01
 """Standard error of the redshifts that are told."""
 
