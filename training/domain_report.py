@@ -12,8 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from training.domain import score
 from training.domain_data import Cutouts, band_sets
-from training.observe import SELECTED_IN
-from training.rivals.mocks import REDSHIFT_ERROR
+from training.observe import REDSHIFT_ERROR, SELECTED_IN
 
 SNR_EDGES: Final = (5.0, 7.0, 10.0, 20.0, np.inf)
 """Bins of the signal-to-noise ratio in the reddest of the paper's bands."""

@@ -29,6 +29,8 @@ SELECTED_IN: Final = ("F277W", "F356W", "F444W")
 """Bands of the selection, as in the paper."""
 LEAST_SNR: Final = 5.0
 """Least signal-to-noise ratio in these of the galaxies that models are for, and tested on."""
+REDSHIFT_ERROR: Final = 0.01
+"""Standard error of the redshifts that are told in tests."""
 
 GROUP: Final = 128
 """Scenes that share one survey: its sharpness and the correlation of its noise."""

@@ -16,8 +16,8 @@ from redden.posterior import PROBABILITIES, QUANTITIES, UNITS, quantiles
 from training.dataset import DatasetError
 from training.imports.observed import check_selectable
 from training.metrics import Estimates, Figure, figures
-from training.observe import LEAST_SNR, ObservationPrior, observe
-from training.rivals.mocks import ALL_BANDS, BAND_SETS, REDSHIFT_ERROR, Answer, BandSet, Mocks
+from training.observe import LEAST_SNR, REDSHIFT_ERROR, ObservationPrior, observe
+from training.rivals.mocks import ALL_BANDS, BAND_SETS, Answer, BandSet, Mocks
 from training.rivals.network import Network
 from training.scene_set import SceneSet, load_scenes
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from redden.bands import BANDS
 from redden.posterior import PROBABILITIES, QUANTITIES
 from training.dataset import DatasetError
-from training.observe import LEAST_SNR, ObservationPrior, observe
+from training.observe import LEAST_SNR, REDSHIFT_ERROR, ObservationPrior, observe
 from training.scene_set import SceneSet
 
 ALL_BANDS: Final = tuple(BANDS)
@@ -21,10 +21,6 @@ Answer = Mapping[str, NDArray[np.float64]]
 
 NaN where a method gives no interval, or no estimate at all.
 """
-
-
-REDSHIFT_ERROR: Final = 0.01
-"""Standard error of the redshifts that are told."""
 
 
 @dataclass(frozen=True, slots=True)
