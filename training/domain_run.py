@@ -15,7 +15,7 @@ from training.domain_data import draw_inliers, draw_outliers
 from training.domain_report import DomainReport, domain_report
 from training.fit import NETWORK_FILE, read_run_card
 from training.networks.redden import STRANGENESS
-from training.observe import ObservationPrior
+from training.observe import LEAST_SNR, ObservationPrior
 from training.outliers import KINDS
 from training.scene_set import SceneSet, load_scenes
 
@@ -72,7 +72,9 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
     del held_out, shown
 
     every = dict.fromkeys(KINDS, 1)
-    tests = draw_outliers(test, prior, shares=every, count=settings.tests, seed=settings.seed + 1000)
+    tests = draw_outliers(
+        test, prior, shares=every, count=settings.tests, min_snr=LEAST_SNR, seed=settings.seed + 1000
+    )
     inliers = draw_inliers(test, prior, looks=settings.repeats, seed=settings.seed + 200)
     report = domain_report(scored, card.bands, threshold, inliers, tests)
     _write(run, scored, card.model_copy(update={"domain": Domain(threshold=threshold)}), report)

@@ -170,7 +170,9 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
     say("Drawing strange cutouts")
     strange = strange_looks(
-        draw_outliers(train, config.observation, shares=FITTED, count=config.strange, seed=config.seed),
+        draw_outliers(
+            train, config.observation, shares=FITTED, count=config.strange, min_snr=FAINTEST_SNR, seed=config.seed
+        ),
         scenes.bands,
         galaxies=config.chunk // _KNOWN,
         seed=config.seed,

@@ -38,7 +38,8 @@ def cutouts(kind: str, count: int, seed: int) -> Cutouts:
     colour = rng.uniform(0.7, 1.3, (count, 1, 1, len(NAMES)))
     pixels = brightness * colour * np.exp(-((x**2 + y**2)[None, :, :, None]) / (2 * width**2))
     pixels += rng.normal(size=pixels.shape)
-    return Cutouts(pixels.astype(np.float32), rng.uniform(5.5, 9, count), np.full((count, 7), 8.0, np.float32))
+    where = np.full((count, 7), kind != "blob")
+    return Cutouts(pixels.astype(np.float32), rng.uniform(5.5, 9, count), np.full((count, 7), 8.0, np.float32), where)
 
 
 def shown(kind: str, count: int, seed: int) -> Inputs:
@@ -174,3 +175,16 @@ def single(values: list[float]) -> NDArray[np.float64]:
 def test_auroc_is_the_chance_that_strange_is_above_usual() -> None:
     assert auroc(single([0, 1]), single([2, 3])) == 1
     assert auroc(single([0, 2]), single([1, 3])) == 0.75
+
+
+def test_what_is_strange_in_some_bands_is_shown_in_them() -> None:
+    odd = cutouts("noise", 400, 3)
+    odd.strange_in[:] = False
+    odd.strange_in[:, 0] = True  # F115W, which is not among the paper's bands
+    anyhow = odd.shown_at_random(NAMES, np.random.default_rng(0))[CONTEXT][:, : len(NAMES)]
+    assert anyhow[:, 0].all()
+    assert (anyhow.sum(axis=1) < len(NAMES)).any()
+    odd.strange_in[:100, NAMES.index("F277W")] = True
+    assert len(odd.shown_in(NAMES, ("F277W", "F356W"))[CONTEXT]) == 100
+    assert len(odd.shown_in(NAMES, ("F115W", "F356W"))[CONTEXT]) == 400
+    assert len(cutouts("blob", 400, 3).shown_in(NAMES, ("F277W",))[CONTEXT]) == 400

@@ -42,10 +42,12 @@ def half_light_radius(picture: Array) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_drawn_as_it_is_asked_for(kind: str) -> None:
-    pixels, redshift = draw(kind, scenes(40), ObservationPrior(), count=12, min_snr=5.0, seed=3)
+    pixels, redshift, where = draw(kind, scenes(40), ObservationPrior(), count=12, min_snr=5.0, seed=3)
     assert pixels.shape == (12, SIZE, SIZE, 7)
     assert pixels.dtype == np.float32
     assert np.isfinite(pixels).all()
+    assert where.any(axis=1).all()
+    assert where.all() == (kind not in {"edge", "two bands swapped"})
     has_redshifts = kind.startswith("low redshift") or kind in {"smooth geometry", "stars of BPASS"}
     assert np.isfinite(redshift).all() == has_redshifts
     if kind != "noise":
@@ -67,7 +69,7 @@ def test_equal_seeds_give_equal_cutouts() -> None:
 
 
 def test_noise_has_no_source() -> None:
-    pixels, _ = draw("noise", scenes(4), ObservationPrior(neighbour=0.0), count=200, min_snr=5.0, seed=0)
+    pixels, _, _ = draw("noise", scenes(4), ObservationPrior(neighbour=0.0), count=200, min_snr=5.0, seed=0)
     assert np.abs(np.median(aperture_snr(pixels))) < 0.5
 
 
@@ -136,14 +138,19 @@ def test_saturated_cores_are_clipped_emptied_or_filled() -> None:
 def test_edges_spoil_a_part_of_a_picture() -> None:
     rng = np.random.default_rng(0)
     pixels = blobs(60) + rng.normal(size=(60, SIZE, SIZE, 7))
-    spoilt = edge(rng, pixels)
+    spoilt, where = edge(rng, pixels)
     changed = (spoilt != pixels).any(axis=-1).mean(axis=(1, 2))
     assert (changed > 0).all()
     assert (changed < 0.5).all()
+    np.testing.assert_array_equal((spoilt != pixels).any(axis=(1, 2)), where)
+    assert 20 < where.all(axis=1).sum() < 45
 
 
 def test_swapped_bands_are_the_same_pictures_in_another_order() -> None:
     pictures = blobs(20)
-    swapped = swap_bands(np.random.default_rng(0), pictures)
+    swapped, where = swap_bands(np.random.default_rng(0), pictures)
     np.testing.assert_array_equal(np.sort(swapped, axis=-1), np.sort(pictures, axis=-1))
-    assert ((swapped != pictures).any(axis=(1, 2)).sum(axis=-1) == 2).sum() >= 18  # the middle ones are grey
+    changed = (swapped != pictures).any(axis=(1, 2))
+    assert (changed.sum(axis=-1) == 2).sum() >= 18  # the middle ones are grey
+    np.testing.assert_array_equal(where.sum(axis=-1), 2)
+    assert where[changed].all()

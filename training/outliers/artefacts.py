@@ -88,7 +88,7 @@ def _fill(picture: Array, bad: NDArray[np.bool_]) -> None:
     np.copyto(picture, light / np.maximum(weight, 1e-12), where=bad)
 
 
-def edge(rng: np.random.Generator, pixels: Array) -> Array:
+def edge(rng: np.random.Generator, pixels: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Pictures that reach over an edge: a part is empty, constant, or noisier, or columns are bad.
 
     Parameters
@@ -99,16 +99,18 @@ def edge(rng: np.random.Generator, pixels: Array) -> Array:
 
     Returns
     -------
-    ndarray, same shape
+    pixels : ndarray, same shape
+    where : ndarray of bool, shape (n, bands)
+        In which bands that is so: in all, or in some.
     """
     spoilt = np.array(pixels, dtype=np.float64)
     sky = sky_level(spoilt)
     sigma = median_abs_deviation(spoilt.reshape(len(spoilt), SIZE * SIZE, -1), axis=1, scale="normal")
-    for picture, noise, level in zip(spoilt, sigma, sky, strict=True):
-        bands = rng.random(picture.shape[-1]) < rng.choice([0.5, 1.0])
-        bands |= not bands.any()
+    where = rng.random(sky.shape) < rng.choice([0.5, 1.0], size=(len(sky), 1))
+    where |= ~where.any(axis=1, keepdims=True)
+    for picture, bands, noise, level in zip(spoilt, where, sigma, sky, strict=True):
         _EDGES[rng.integers(len(_EDGES))](rng, picture, bands, noise, level)
-    return spoilt
+    return spoilt, where
 
 
 def _side(rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -147,10 +149,12 @@ _EDGES: Final[tuple[Callable[[np.random.Generator, Array, NDArray[np.bool_], Arr
 )
 
 
-def swap_bands(rng: np.random.Generator, pixels: Array) -> Array:
-    """Pictures of which two bands, drawn anew for each galaxy, were taken for each other."""
+def swap_bands(rng: np.random.Generator, pixels: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Pictures of which two bands, drawn anew for each galaxy, were taken for each other, and which two these are."""
     swapped = np.array(pixels)
-    for picture in swapped:
-        one, other = rng.choice(picture.shape[-1], 2, replace=False)
+    where = np.zeros((len(swapped), swapped.shape[-1]), dtype=bool)
+    for picture, bands in zip(swapped, where, strict=True):
+        one, other = rng.choice(len(bands), 2, replace=False)
         picture[..., [one, other]] = picture[..., [other, one]]
-    return swapped
+        bands[[one, other]] = True
+    return swapped, where

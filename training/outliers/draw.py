@@ -31,7 +31,7 @@ def telescope(prior: ObservationPrior) -> Observe:
 
 def draw(
     kind: str, scenes: SceneSet, prior: ObservationPrior, *, count: int, min_snr: float, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
     """Draw strange cutouts of one kind.
 
     Parameters
@@ -56,18 +56,22 @@ def draw(
         In nJy.
     redshift : ndarray of float64, shape (count,)
         NaN where that of a galaxy of the training kind would be claimed.
+    where : ndarray of bool, shape (count, 7)
+        In which bands a cutout is strange.
     """
     rng = np.random.default_rng(seed)
     observe = telescope(prior)
     least = 0.0 if kind == "noise" else min_snr
     pixels: list[NDArray[np.float32]] = []
     redshift: list[NDArray[np.float64]] = []
+    where: list[NDArray[np.bool_]] = []
     for _ in range(_TRIES):
         galaxies = scenes.images[rng.choice(len(scenes), min(4 * GROUP, 3 * count))].astype(np.float64)
-        seen, z = KINDS[kind](rng, galaxies, observe)
+        seen, z, strange = KINDS[kind](rng, galaxies, observe)
         bright = np.abs(aperture_snr(seen)[:, _SELECTED]).min(axis=1) >= least
         pixels.append(seen[bright].astype(np.float32))
         redshift.append(z[bright])
+        where.append(strange[bright])
         if sum(map(len, redshift)) >= count:
             break
-    return np.concatenate(pixels)[:count], np.concatenate(redshift)[:count]
+    return np.concatenate(pixels)[:count], np.concatenate(redshift)[:count], np.concatenate(where)[:count]
