@@ -24,7 +24,7 @@ from training.calibration import (
     pit,
     tarp,
 )
-from training.dataset import Part
+from training.dataset import DatasetCard, DatasetError, Part
 from training.fit import NETWORK_FILE
 from training.observe import SELECTED_IN, ObservationPrior
 from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
@@ -59,7 +59,11 @@ class Calibration(BaseModel):
     """Images, each of which is answered once for every band set."""
     galaxies: int
     coverage: dict[str, dict[str, dict[str, Coverage]]]
-    """By quantity, by what is binned (``all``, ``bands``, ``S/N``, ``redshift``, ``median A_V``), by bin."""
+    """By quantity, by what is binned (``all``, ``bands``, ``S/N``, ``redshift``, ``median A_V``), by bin.
+
+    Bins of redshift have the answers to those who know it: the intervals of a right posterior hold what they promise on
+    galaxies that look alike, not on those that share what nobody was told.
+    """
     pit: dict[str, tuple[float, ...]]
     """Density of the PIT in equal bins from 0 to 1, by quantity; 1 everywhere if calibrated."""
     curves: dict[str, Curve]
@@ -77,6 +81,7 @@ class _Answered:
     galaxy: NDArray[np.int64]
     snr: Array
     redshift: Array
+    """NaN where the network was not told it."""
     bands: NDArray[np.str_]
 
 
@@ -114,15 +119,34 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int) -> ModelCard:
     return card
 
 
-def report(directory: Path, data: Path, *, seed: int, scenes: int) -> Calibration:
-    """What the posteriors of a run or exported model hold on its test galaxies.
+def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool = False) -> Calibration:
+    """What the posteriors of a run or exported model hold on galaxies that it was not fitted to.
 
-    Parameters, errors
-        As for `calibrate`.
+    Parameters
+    ----------
+    directory : Path
+        Run, or exported model.
+    data : Path
+        Data set of scenes.
+    seed : int
+        Of the observation.
+    scenes : int
+        Most scenes to look at.
+    fresh : bool
+        Whether no galaxy of the data set was used in the fit; otherwise only the test galaxies of its split are.
+
+    Raises
+    ------
+    ModelCardError
+        If this is no run or model, or one that gives point estimates.
+    DatasetError
+        If the data set cannot be used, or is called fresh and has the seed of the one that was fitted to.
     """
     network = _with_posterior(directory)
     card = network.card
-    found = _answered(network, data, "test", seed, scenes)
+    if fresh:
+        _check_fresh(card, data)
+    found = _answered(network, data, None if fresh else "test", seed, scenes)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
         "S/N": (found.snr, SNR_EDGES),
@@ -162,9 +186,20 @@ def _with_posterior(directory: Path) -> Network:
     return network
 
 
-def _answered(network: Network, data: Path, part: Part, seed: int, most: int) -> _Answered:
+def _check_fresh(card: ModelCard, data: Path) -> None:
+    of_data, of_fit = DatasetCard.read(data), card.trained_on
+    seed = of_data.settings.get("seed")
+    if of_data.sha256 == of_fit["sha256"] or (seed is not None and seed == of_fit["settings"].get("seed")):
+        raise DatasetError(
+            f"{card.name} was fitted to galaxies of {data}, or of a data set with its seed. Make one with another: "
+            "`redden-train scenes --seed`."
+        )
+
+
+def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:
+    """What a network says of observed scenes of one part of the split, or of all."""
     _, scenes = load_scenes(data)
-    inside = scenes.part(part, network.card.trained_on["split_seed"])
+    inside = scenes if part is None else scenes.part(part, network.card.trained_on["split_seed"])
     mocks = Mocks.observe(inside, ObservationPrior(), seed=seed, most=most)
     band_sets = [band_set for band_set in BAND_SETS if network.takes(band_set)]
     outputs = [network.outputs(mocks.seen_in(band_set)) for band_set in band_sets]
@@ -174,7 +209,7 @@ def _answered(network: Network, data: Path, part: Part, seed: int, most: int) ->
         truth={name: np.tile(values, sets) for name, values in mocks.truth.items()},
         galaxy=np.tile(mocks.galaxy, sets),
         snr=np.tile(mocks.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64), sets),
-        redshift=np.tile(mocks.redshift[:, 0], sets),
+        redshift=np.concatenate([mocks.seen_in(band_set).redshift[:, 0] for band_set in band_sets]),
         bands=np.repeat([band_set.name for band_set in band_sets], len(mocks)),
     )
 

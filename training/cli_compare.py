@@ -38,13 +38,16 @@ def coverage(
     out: _Out,
     seed: _Seed = 2,
     scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 20_000,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than that of the fit.")
+    ] = False,
 ) -> None:
     """Report what the intervals hold on test galaxies: coverage in bins, PIT and TARP, as JSON and pictures."""
     from training.calibrate import CALIBRATION_FILE, report
     from training.figures import draw_calibration
 
     with user_errors():
-        found = report(directory, data, seed=seed, scenes=scenes)
+        found = report(directory, data, seed=seed, scenes=scenes, fresh=fresh)
     out.mkdir(parents=True, exist_ok=True)
     (out / CALIBRATION_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     draw_calibration(found, out)

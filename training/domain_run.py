@@ -72,9 +72,7 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
     del held_out, shown
 
     every = dict.fromkeys(KINDS, 1)
-    tests = draw_outliers(
-        test, prior, shares=every, count=settings.tests, min_snr=LEAST_SNR, seed=settings.seed + 1000
-    )
+    tests = draw_outliers(test, prior, shares=every, count=settings.tests, min_snr=LEAST_SNR, seed=settings.seed + 1000)
     inliers = draw_inliers(test, prior, looks=settings.repeats, seed=settings.seed + 200)
     report = domain_report(scored, card.bands, threshold, inliers, tests)
     _write(run, scored, card.model_copy(update={"domain": Domain(threshold=threshold)}), report)

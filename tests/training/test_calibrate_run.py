@@ -1,5 +1,6 @@
 """Calibration of a run, from validation galaxies to its card, and the report on test galaxies."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from redden.posterior import quantiles
 from training.calibrate import report
 from training.calibration import draw
 from training.cli import app
+from training.dataset import DatasetCard
 from training.fit_redden import TARGETS
 from training.networks.redden import Scales, Shape, build
 from training.observe import ObservationPrior
@@ -43,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         normalisation=PHOTOMETRIC,
         targets=TARGETS,
         posterior="mixture",
-        trained_on={"split_seed": 0},
+        trained_on={"split_seed": 0, "sha256": "another", "settings": {"seed": 12}},
         trained_with={},
         figures_of_merit={},
         intended_use="none",
@@ -67,8 +69,23 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
         assert every.held_68.value == pytest.approx(0.68, abs=4 * every.held_68.error), name
         assert every.held_95.value == pytest.approx(0.95, abs=4 * every.held_95.error), name
         assert list(bins["bands"]) == [band_set.name for band_set in BAND_SETS]
-        assert sum(found.images for found in bins["redshift"].values()) == after.images
+        known = sum(bins["bands"][band_set.name].images for band_set in BAND_SETS if band_set.redshift)
+        assert sum(found.images for found in bins["redshift"].values()) == known
     assert np.mean(after.pit["a_v"]) == pytest.approx(1, abs=0.01)
+
+
+def test_all_galaxies_of_another_data_set_can_be_tested_on(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
+    part, every = (report(run, blob_scenes, seed=2, scenes=10_000, fresh=fresh) for fresh in (False, True))
+    assert every.galaxies > 5 * part.galaxies
+
+    fitted = tmp_path / "fitted"
+    shutil.copytree(run, fitted)
+    card = fitted / CARD_FILE
+    card.write_text(card.read_text().replace('"another"', f'"{DatasetCard.read(blob_scenes).sha256}"'))
+    arguments = ["coverage", str(fitted), "--data", str(blob_scenes), "--out", str(tmp_path / "out"), "--fresh"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "was fitted to galaxies" in result.output
 
 
 def test_the_mean_of_a_posterior_is_that_of_its_samples(run: Path, blob_scenes: Path) -> None:
