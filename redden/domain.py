@@ -64,6 +64,25 @@ def in_domain(card: ModelCard, scores: NDArray[np.float64]) -> NDArray[np.bool_]
     return np.asarray(scores <= card.domain.threshold)
 
 
+def redshift_outside(card: ModelCard, redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether redshifts are two standard errors or more away from those of the training galaxies.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The model; of one that does not tell its range, none is outside.
+    redshift : ndarray of float64, shape (galaxies, 2)
+        Redshift and its standard error; NaN, which is not outside, where unknown.
+
+    Returns
+    -------
+    ndarray of bool, shape (galaxies,)
+    """
+    low, high = card.redshift_range or (-np.inf, np.inf)
+    value, error = redshift.T
+    return np.asarray((value + 2 * error < low) | (value - 2 * error > high))
+
+
 def warning(card: ModelCard, score: float) -> str | None:
     """What a user should know of a galaxy of this score; None if it is like the training galaxies."""
     if card.domain is None or score <= card.domain.threshold:

@@ -73,6 +73,8 @@ class ModelCard(BaseModel):
     levels: Annotated[dict[QuantityName, tuple[float, float, float, float, float]], Field(default_factory=dict)]
     """Probabilities at which the quantiles of a quantity are taken, in place of `PROBABILITIES`, so that intervals hold
     what they promise on held-out galaxies (conformal adjustment)."""
+    redshift_range: tuple[float, float] | None = None
+    """Redshifts of the training galaxies, from and to; given if the model takes redshifts."""
     domain: Domain | None = None
     """Given if the SavedModel answers a domain score, see ``redden.domain``."""
     trained_on: dict[str, Any]

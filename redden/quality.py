@@ -17,6 +17,8 @@ BANDS_IGNORED: Final = "bands_ignored"
 """Code of the flag of bands that were sent to a model that does not look at them."""
 REDSHIFT_IGNORED: Final = "redshift_ignored"
 """Code of the flag of a redshift that was stated and does not count."""
+REDSHIFT_OUTSIDE: Final = "redshift_outside"
+"""Code of the flag of a redshift that no training galaxy of the model has."""
 
 DEPTH_APERTURE: Final = 0.1
 """Radius in arcsec of the circle for which depths are stated."""

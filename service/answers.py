@@ -17,10 +17,10 @@ from redden.answer import (
     Redshift,
 )
 from redden.cutout import Cutout, used_bands
-from redden.domain import OUT_OF_DOMAIN, domain_scores, warning
+from redden.domain import OUT_OF_DOMAIN, domain_scores, redshift_outside, warning
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, exceedance, quantiles
-from redden.quality import BANDS_IGNORED, REDSHIFT_IGNORED
+from redden.quality import BANDS_IGNORED, REDSHIFT_IGNORED, REDSHIFT_OUTSIDE
 
 Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -89,6 +89,10 @@ def _left_aside(
         flags.append(Flag(code=BANDS_IGNORED, message=message))
     if redshift is not None and not card.takes_redshift:
         flags.append(Flag(code=REDSHIFT_IGNORED, message=f"{card.name} takes no redshift; the stated did not count."))
+    elif redshift is not None and card.redshift_range and redshift_outside(card, np.array([redshift]))[0]:
+        low, high = card.redshift_range
+        message = f"{card.name} was trained on galaxies at redshift {low:g} to {high:g}; this one is said to be at "
+        flags.append(Flag(code=REDSHIFT_OUTSIDE, message=f"{message}{redshift[0]:g}. The numbers are extrapolated."))
     if above is not None and above.probability is None:
         message = f"{card.name} gives point estimates only, so no probability that A_V is above {above.value:g}."
         flags.append(Flag(code="no_probability", message=message))

@@ -253,6 +253,7 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
         posterior="mixture",
         interval_scale={},
         levels={},
+        redshift_range=_redshift_range(scenes),
         trained_on=_trained_on(data_card, scenes, config),
         trained_with=_trained_with(config, fitted),
         figures_of_merit={},
@@ -263,6 +264,12 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
     (out / HISTORY_FILE).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     card.write(out)
     return card
+
+
+def _redshift_range(scenes: SceneSet) -> tuple[float, float]:
+    """Redshifts of the scenes, from and to, to a tenth."""
+    z = scenes.truth["z"]
+    return round(float(z.min()), 1), round(float(z.max()), 1)
 
 
 def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from redden.cutout import read_cutout
-from redden.domain import OUT_OF_DOMAIN, domain_scores, in_domain
+from redden.domain import OUT_OF_DOMAIN, domain_scores, in_domain, redshift_outside
 from redden.errors import ReddenError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
 from redden.posterior import quantiles
-from redden.quality import REDSHIFT_IGNORED
+from redden.quality import REDSHIFT_IGNORED, REDSHIFT_OUTSIDE
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.columns import OK, QUANTILES, result_columns, schema
 from service.bulk.cutouts import Cutouts
@@ -134,7 +134,7 @@ async def measure_cutouts(
     card, predict, redshift
         See `measure_positions`, also for the result and the errors.
     """
-    results = _Results(card, rows, _left_aside(card, redshift))
+    results = _Results(card, rows, _redshift_flags(card, redshift))
     batches = _batches(cutouts, results)
     inputs = _inputs(batches, card, redshift, results)
     flying: deque[tuple[NDArray[np.int64], asyncio.Task[Tensors]]] = deque()
@@ -210,12 +210,16 @@ def _alone(cutout: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | Non
     return cutout
 
 
-def _left_aside(card: ModelCard, redshift: NDArray[np.float64] | None) -> set[int]:
-    """Rows whose redshift does not count: the model takes none, or nobody knows how good it is."""
+def _redshift_flags(card: ModelCard, redshift: NDArray[np.float64] | None) -> dict[int, str]:
+    """Rows whose redshift is nothing for the model: it takes none, nobody knows how good it is, or it is outside."""
     if redshift is None:
-        return set()
+        return {}
     value, error = redshift.T
-    return set(np.flatnonzero(np.isfinite(value) & (np.isnan(error) | (not card.takes_redshift))).tolist())
+    ignored = np.isfinite(value) & (np.isnan(error) | (not card.takes_redshift))
+    outside = redshift_outside(card, redshift) & ~ignored
+    return dict.fromkeys(np.flatnonzero(outside).tolist(), REDSHIFT_OUTSIDE) | dict.fromkeys(
+        np.flatnonzero(ignored).tolist(), REDSHIFT_IGNORED
+    )
 
 
 @dataclass(slots=True)
@@ -224,8 +228,8 @@ class _Results:
 
     card: ModelCard
     rows: int
-    redshift_ignored: set[int]
-    """Rows whose redshift was stated and does not count."""
+    redshift_flags: Mapping[int, str]
+    """What there is to say of the redshifts of some rows."""
     _snr: NDArray[np.float32] = field(init=False)
     _flags: list[str | None] = field(init=False)
     _status: list[str | None] = field(init=False)
@@ -246,7 +250,7 @@ class _Results:
         """Take note of what cutouts look like."""
         self._snr[cutouts.rows] = cutouts.snr
         for row, flags in zip(cutouts.rows.tolist(), cutouts.flags, strict=True):
-            self._flags[row] = f"{flags} {REDSHIFT_IGNORED}".lstrip() if row in self.redshift_ignored else flags
+            self._flags[row] = f"{flags} {self.redshift_flags.get(row, '')}".strip()
             self._status[row] = OK
 
     def add(self, rows: NDArray[np.int64], outputs: Tensors) -> None:

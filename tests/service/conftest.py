@@ -73,6 +73,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 Target(name="log_ssfr"),
             ),
             posterior=posterior,
+            redshift_range=(5.5, 9.0) if posterior == "mixture" else None,
             domain={"threshold": THRESHOLD} if posterior == "mixture" else None,
             trained_on={},
             trained_with={},

@@ -43,10 +43,10 @@ def test_rows_have_the_verdict_of_single_galaxies(model, models_dir, model_serve
     assert [row["in_domain"] for row in rows] == ([True, False, True] if model == "any-band" else [None, None])
 
 
-def test_a_redshift_of_unknown_error_does_not_count_and_says_so(models_dir, model_server):
+def test_a_redshift_of_unknown_error_or_outside_of_the_training_says_so(models_dir, model_server):
     card = ModelCard.read(models_dir / "any-band" / "1")
-    uploads = [[Upload("F444W.fits", make_image(seed=3, FILTER="F444W"))]] * 3
-    redshift = np.array([[7.0, 0.1], [7.0, np.nan], [np.nan, np.nan]])
+    uploads = [[Upload("F444W.fits", make_image(seed=3, FILTER="F444W"))]] * 4
+    redshift = np.array([[7.0, 0.1], [7.0, np.nan], [np.nan, np.nan], [4.0, 0.1]])
 
     async def measure():
         server = ModelServer(model_server, deadline=20)
@@ -56,6 +56,7 @@ def test_a_redshift_of_unknown_error_does_not_count_and_says_so(models_dir, mode
         finally:
             await server.close()
 
-    told, doubtful, unknown = asyncio.run(measure()).to_pylist()
+    told, doubtful, unknown, outside = asyncio.run(measure()).to_pylist()
     assert doubtful["a_v"] == unknown["a_v"] != told["a_v"]
     assert ["redshift_ignored" in row["flags"].split() for row in (told, doubtful, unknown)] == [False, True, False]
+    assert ["redshift_outside" in row["flags"].split() for row in (told, doubtful, outside)] == [False, False, True]

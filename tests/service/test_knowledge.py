@@ -113,6 +113,23 @@ def test_a_redshift_and_its_error_count(ask):
     assert ask(*THREE, redshift=7, redshift_error=0).quantities == exact.quantities
 
 
+@pytest.mark.parametrize(
+    ("told", "outside"),
+    [
+        ({"redshift": 9.0}, False),
+        ({"redshift": 9.1}, True),
+        ({"redshift": 0.5}, True),
+        ({"redshift": 5.0, "redshift_error": 0.3}, False),
+        ({"redshift": 5.0, "redshift_error": 0.2}, True),
+    ],
+)
+def test_a_redshift_that_no_training_galaxy_has_is_flagged(ask, told, outside):
+    answer = ask(*THREE, **told)
+    assert ("redshift_outside" in codes(answer)) is outside
+    said = [flag.message for flag in answer.flags if flag.code == "redshift_outside"]
+    assert all("redshift 5.5 to 9" in message for message in said)
+
+
 def test_a_model_that_takes_no_redshift_says_so(ask):
     answer = ask(*THREE, model="gaussian-3band", redshift=7)
     assert codes(answer) == ["redshift_ignored"]
