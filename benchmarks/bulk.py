@@ -35,6 +35,7 @@ from redden.modelinput import model_inputs
 from redden.posterior import quantiles
 from service.bulk.cutting import Cutter
 from service.jobs.plan import write_plan
+from service.memory import keep_freed_memory
 from service.processes import Children, free_port
 from service.settings import Settings
 from service.surveys.registry import Surveys
@@ -112,6 +113,7 @@ def profile(folder: Path, model: Path, ra: np.ndarray, dec: np.ndarray) -> dict[
     }
     surveys, card = Surveys.read(Settings(surveys_dir=folder)), ModelCard.read(model)
     rows = np.argsort(dec)[: 4 * CHUNK]
+    keep_freed_memory()  # as a worker does
 
     def _profiled() -> None:
         for chunk in np.split(rows, 4):

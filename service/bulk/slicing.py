@@ -57,16 +57,18 @@ class Opened:
             If a mosaic cannot be read.
         """
         factors, known = np.ones((len(place.pixels), len(card.bands))), np.zeros(len(card.bands), dtype=bool)
+        per_area = np.zeros_like(known)
         for band, mosaic in place.mosaics.items():
             number = card.bands.index(band)
             try:
-                factor, per_area = _factor(mosaic.geometry.unit)
-                factors[:, number] = factor * place.areas if per_area else factor
+                factors[:, number], per_area[number] = _factor(mosaic.geometry.unit)
                 known[number] = True
             except UnitError as error:
                 if card.needs_flux_unit:
                     message = f"model {card.name} compares bands, and each needs a flux unit. {band}: {error}"
                     raise UnitError(message) from error
+        if per_area.any():  # all mosaics of a place have the same pixels
+            factors[:, per_area] *= place.areas[:, None]
         return cls(place, {band: Source.of(mosaic) for band, mosaic in place.mosaics.items()}, factors, known)
 
     def part(self, rows: slice) -> "Opened":
