@@ -38,7 +38,8 @@ redden-model: install ## The default model: scenes, fit, levels, domain score, r
 	$(RUN) redden-train fit redden --data data/scenes --out data/runs/redden --seed 0
 	$(RUN) redden-train calibrate data/runs/redden --data data/scenes
 	$(RUN) redden-train domain data/runs/redden --data data/scenes
-	$(RUN) redden-train coverage data/runs/redden --data data/scenes --out data/runs/redden
+	$(RUN) redden-train scenes data/fresh --galaxies 32000 --seed 12
+	$(RUN) redden-train coverage data/runs/redden --data data/fresh --fresh --scenes 60000 --out data/runs/redden
 	$(RUN) redden-train compare-rivals data/runs/redden --data data/scenes --out data/runs/redden
 	$(RUN) redden-train export data/runs/redden data/models
 

@@ -10,7 +10,7 @@ from redden.modelinput import Inputs
 from redden.photometric import photometric
 from redden.signature import CONTEXT, PIXELS
 from training.batches import Looks, draw_bands, draw_redshifts
-from training.observe import LEAST_SNR, SELECTED_IN, ObservationPrior, observe
+from training.observe import LEAST_SNR, REDSHIFT_ERROR, SELECTED_IN, ObservationPrior, observe
 from training.outliers import KINDS
 from training.outliers.draw import draw
 from training.scene_set import SceneSet
@@ -54,8 +54,10 @@ class Cutouts:
         return _inputs(self.pixels, present, draw_redshifts(self.redshift, rng))
 
     def shown_in_every_set(self, bands: tuple[str, ...], rng: np.random.Generator) -> Inputs:
-        """The same, once at random and once in each of `band_sets`, so that there are enough of each."""
-        shown = [self.shown_at_random(bands, rng), *(self.shown_in(bands, each) for each in band_sets(bands).values())]
+        """The same, at random and in each of `band_sets`, with and without redshift: there are enough of each."""
+        shown = [self.shown_at_random(bands, rng)]
+        for each in band_sets(bands).values():
+            shown += [self.shown_in(bands, each), self.shown_in(bands, each, REDSHIFT_ERROR)]
         return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}
 
     def shown_in(self, bands: tuple[str, ...], shown: tuple[str, ...], redshift_error: float | None = None) -> Inputs:
