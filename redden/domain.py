@@ -65,7 +65,7 @@ def in_domain(card: ModelCard, scores: NDArray[np.float64]) -> NDArray[np.bool_]
 
 
 def redshift_outside(card: ModelCard, redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether redshifts are two standard errors or more away from those of the training galaxies.
+    """Whether redshifts are outside of the range of the training galaxies by more than two standard errors.
 
     Parameters
     ----------

@@ -91,8 +91,12 @@ def _left_aside(
         flags.append(Flag(code=REDSHIFT_IGNORED, message=f"{card.name} takes no redshift; the stated did not count."))
     elif redshift is not None and card.redshift_range and redshift_outside(card, np.array([redshift]))[0]:
         low, high = card.redshift_range
-        message = f"{card.name} was trained on galaxies at redshift {low:g} to {high:g}; this one is said to be at "
-        flags.append(Flag(code=REDSHIFT_OUTSIDE, message=f"{message}{redshift[0]:g}. The numbers are extrapolated."))
+        value, error = redshift
+        said = f"{value:g} ± {error:g}" if error else f"{value:g}"
+        message = (
+            f"{card.name} was trained on galaxies at redshift {low:g} to {high:g}; this one is said to be at {said}. "
+        )
+        flags.append(Flag(code=REDSHIFT_OUTSIDE, message=f"{message}The numbers are extrapolated."))
     if above is not None and above.probability is None:
         message = f"{card.name} gives point estimates only, so no probability that A_V is above {above.value:g}."
         flags.append(Flag(code="no_probability", message=message))

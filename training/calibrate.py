@@ -56,7 +56,7 @@ class Calibration(BaseModel):
     sha256: str
     seed: int
     images: int
-    """Images, each of which is answered once for every band set."""
+    """Answers: images, each counted once for every band set."""
     galaxies: int
     coverage: dict[str, dict[str, dict[str, Coverage]]]
     """By quantity, by what is binned (``all``, ``bands``, ``S/N``, ``redshift``, ``median A_V``), by bin.
@@ -189,10 +189,12 @@ def _with_posterior(directory: Path) -> Network:
 def _check_fresh(card: ModelCard, data: Path) -> None:
     of_data, of_fit = DatasetCard.read(data), card.trained_on
     seed = of_data.settings.get("seed")
-    if of_data.sha256 == of_fit["sha256"] or (seed is not None and seed == of_fit["settings"].get("seed")):
+    another = "make one with another seed: `redden-train scenes --seed`."
+    if of_data.sha256 == of_fit.get("sha256"):
+        raise DatasetError(f"{data} is the data set that {card.name} was fitted to; {another}")
+    if seed is not None and seed == of_fit.get("settings", {}).get("seed"):
         raise DatasetError(
-            f"{card.name} was fitted to galaxies of {data}, or of a data set with its seed. Make one with another: "
-            "`redden-train scenes --seed`."
+            f"{data} has the seed of the data set that {card.name} was fitted to ({seed}), so its galaxies; {another}"
         )
 
 

@@ -24,7 +24,7 @@ Levels = tuple[float, float, float, float, float]
 
 
 class Coverage(BaseModel):
-    """How often the truth lies in the 68 % and 95 % intervals; errors are binomial, by galaxy."""
+    """Share of truths in the 68 % and 95 % intervals; errors let the hits of one galaxy depend on each other."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -157,7 +157,7 @@ def fit(
 def domain(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run of the redden model.")],
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of scenes that it was fitted to.")],
-    tests: Annotated[int, typer.Option(min=1, help="Strange cutouts of each kind to test with.")] = 600,
+    tests: Annotated[int, typer.Option(min=50, help="Strange cutouts of each kind to test with.")] = 600,
     scene_count: Annotated[int, typer.Option("--scenes", min=1, help="Most validation and most test scenes.")] = 24000,
     seed: Annotated[int, typer.Option(min=0, help="Equal options and seed give equal scores.")] = 0,
 ) -> None:

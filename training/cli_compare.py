@@ -37,12 +37,12 @@ def coverage(
     data: _Data,
     out: _Out,
     seed: _Seed = 2,
-    scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 20_000,
+    scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than that of the fit.")
     ] = False,
 ) -> None:
-    """Report what the intervals hold on test galaxies: coverage in bins, PIT and TARP, as JSON and pictures."""
+    """Report what the intervals hold on galaxies that were not fitted to: coverage in bins, PIT, TARP; pictures."""
     from training.calibrate import CALIBRATION_FILE, report
     from training.figures import draw_calibration
 

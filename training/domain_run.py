@@ -29,8 +29,8 @@ class DomainSettings(BaseModel):
 
     scenes: Annotated[int, Field(ge=1)] = 24000
     """Most validation scenes, and most test scenes, that are looked at."""
-    tests: Annotated[int, Field(ge=1)] = 600
-    """Strange cutouts of each kind to test with."""
+    tests: Annotated[int, Field(ge=50)] = 600
+    """Strange cutouts of each kind to test with; of few, none may be strange in the bands that are shown."""
     repeats: Annotated[int, Field(ge=1)] = 2
     """How often each held-out scene is observed."""
     epochs: Annotated[int, Field(ge=1)] = 12

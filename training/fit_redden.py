@@ -253,7 +253,7 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
         posterior="mixture",
         interval_scale={},
         levels={},
-        redshift_range=_redshift_range(scenes),
+        redshift_range=_redshift_range(scenes.part("train", config.seed)),
         trained_on=_trained_on(data_card, scenes, config),
         trained_with=_trained_with(config, fitted),
         figures_of_merit={},
@@ -267,9 +267,9 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
 
 
 def _redshift_range(scenes: SceneSet) -> tuple[float, float]:
-    """Redshifts of the scenes, from and to, to a tenth."""
+    """Redshifts that hold those of all scenes, from and to, in tenths."""
     z = scenes.truth["z"]
-    return round(float(z.min()), 1), round(float(z.max()), 1)
+    return float(np.floor(10 * z.min()) / 10), float(np.ceil(10 * z.max()) / 10)
 
 
 def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def test_a_redshift_and_its_error_count(ask):
         ({"redshift": 9.1}, True),
         ({"redshift": 0.5}, True),
         ({"redshift": 5.0, "redshift_error": 0.3}, False),
+        ({"redshift": 5.0, "redshift_error": 0.25}, False),
         ({"redshift": 5.0, "redshift_error": 0.2}, True),
     ],
 )

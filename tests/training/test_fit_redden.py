@@ -67,6 +67,10 @@ def test_the_fit_learns_strange_cutouts_and_the_score_is_completed(
     assert report.kinds["star"]["7"].auroc > 0.8
     card = read_run_card(copied)
     assert card.domain is not None
+    low, high = card.redshift_range or (np.nan, np.nan)
+    redshifts = load_scenes(blob_scenes)[1].part("train", card.trained_on["split_seed"]).truth["z"]
+    assert low <= redshifts.min() < low + 0.11
+    assert high - 0.11 < redshifts.max() <= high
     assert card.domain.threshold == report.threshold
     assert add_domain(copied, blob_scenes, DomainSettings(tests=60, epochs=4)) == report  # from the same strangeness
 
