@@ -12,6 +12,8 @@ from redden.signature import DOMAIN
 
 OUT_OF_DOMAIN: Final = "out_of_domain"
 """Code of the flag of what is not like the training galaxies."""
+REDSHIFT_OUTSIDE: Final = "redshift_outside"
+"""Code of the flag of a redshift that is not among those of the training galaxies, see `redshift_outside`."""
 
 
 def domain_scores(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64] | None:

@@ -17,8 +17,6 @@ BANDS_IGNORED: Final = "bands_ignored"
 """Code of the flag of bands that were sent to a model that does not look at them."""
 REDSHIFT_IGNORED: Final = "redshift_ignored"
 """Code of the flag of a redshift that was stated and does not count."""
-REDSHIFT_OUTSIDE: Final = "redshift_outside"
-"""Code of the flag of a redshift outside of those of the training galaxies, see `redden.domain.redshift_outside`."""
 
 DEPTH_APERTURE: Final = 0.1
 """Radius in arcsec of the circle for which depths are stated."""

@@ -17,10 +17,10 @@ from redden.answer import (
     Redshift,
 )
 from redden.cutout import Cutout, used_bands
-from redden.domain import OUT_OF_DOMAIN, domain_scores, redshift_outside, warning
+from redden.domain import OUT_OF_DOMAIN, REDSHIFT_OUTSIDE, domain_scores, redshift_outside, warning
 from redden.modelcard import ModelCard
 from redden.posterior import UNITS, exceedance, quantiles
-from redden.quality import BANDS_IGNORED, REDSHIFT_IGNORED, REDSHIFT_OUTSIDE
+from redden.quality import BANDS_IGNORED, REDSHIFT_IGNORED
 
 Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -63,7 +63,12 @@ def make_answer(
         bands=used_bands(cutout, card),
         redshift=None if told is None else Redshift(value=told[0], error=told[1]),
         snr=cutout.snr,
-        flags=[*_domain_flags(card, score), *cutout.flags, *_left_aside(cutout, card, redshift, above)],
+        flags=[
+            *_domain_flags(card, score),
+            *cutout.flags,
+            *_left_aside(cutout, card, redshift, above),
+            *_redshift_flags(card, told),
+        ],
         in_domain=None if score is None else warning(card, score) is None,
         domain_score=score,
         model=ModelReference(name=card.name, version=card.version),
@@ -78,6 +83,17 @@ def _domain_flags(card: ModelCard, score: float | None) -> list[Flag]:
     return [] if message is None else [Flag(code=OUT_OF_DOMAIN, message=message)]
 
 
+def _redshift_flags(card: ModelCard, redshift: tuple[float, float] | None) -> list[Flag]:
+    if redshift is None or card.redshift_range is None or not redshift_outside(card, np.array([redshift])).all():
+        return []
+    (low, high), (value, error) = card.redshift_range, redshift
+    message = (
+        f"{card.name} was trained on galaxies at redshift {low:g} to {high:g}; this one is said to be at {value:g}"
+        f"{f' ± {error:g}' if error else ''}. The numbers are extrapolated."
+    )
+    return [Flag(code=REDSHIFT_OUTSIDE, message=message)]
+
+
 def _left_aside(
     cutout: Cutout, card: ModelCard, redshift: tuple[float, float] | None, above: Exceedance | None
 ) -> list[Flag]:
@@ -89,14 +105,6 @@ def _left_aside(
         flags.append(Flag(code=BANDS_IGNORED, message=message))
     if redshift is not None and not card.takes_redshift:
         flags.append(Flag(code=REDSHIFT_IGNORED, message=f"{card.name} takes no redshift; the stated did not count."))
-    elif redshift is not None and card.redshift_range and redshift_outside(card, np.array([redshift]))[0]:
-        low, high = card.redshift_range
-        value, error = redshift
-        said = f"{value:g} ± {error:g}" if error else f"{value:g}"
-        message = (
-            f"{card.name} was trained on galaxies at redshift {low:g} to {high:g}; this one is said to be at {said}. "
-        )
-        flags.append(Flag(code=REDSHIFT_OUTSIDE, message=f"{message}The numbers are extrapolated."))
     if above is not None and above.probability is None:
         message = f"{card.name} gives point estimates only, so no probability that A_V is above {above.value:g}."
         flags.append(Flag(code="no_probability", message=message))

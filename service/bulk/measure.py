@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from redden.cutout import read_cutout
-from redden.domain import OUT_OF_DOMAIN, domain_scores, in_domain, redshift_outside
+from redden.domain import OUT_OF_DOMAIN, REDSHIFT_OUTSIDE, domain_scores, in_domain, redshift_outside
 from redden.errors import ReddenError
 from redden.fits import Upload
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs, model_inputs
 from redden.posterior import quantiles
-from redden.quality import REDSHIFT_IGNORED, REDSHIFT_OUTSIDE
+from redden.quality import REDSHIFT_IGNORED
 from redden.recentre import RECENTRE_RADIUS, Recentre
 from service.bulk.columns import OK, QUANTILES, result_columns, schema
 from service.bulk.cutouts import Cutouts
@@ -211,7 +211,7 @@ def _alone(cutout: Cutouts, card: ModelCard, redshift: NDArray[np.float64] | Non
 
 
 def _redshift_flags(card: ModelCard, redshift: NDArray[np.float64] | None) -> dict[int, str]:
-    """Rows whose redshift is nothing for the model: it takes none, nobody knows how good it is, or it is outside."""
+    """What there is to say of the redshifts of rows: that one does not count, or is not among those of the training."""
     if redshift is None:
         return {}
     value, error = redshift.T

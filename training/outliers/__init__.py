@@ -93,11 +93,12 @@ def _seen(rng: np.random.Generator, pictures: Array, observe: Observe) -> Drawn:
 
 def _everywhere(pixels: NDArray[np.floating], redshift: Array | None = None) -> Drawn:
     """Cutouts that are strange in all bands."""
-    pixels, unknown, where = _somewhere(pixels, np.ones((len(pixels), pixels.shape[-1]), dtype=bool))
+    _, unknown, where = _somewhere(pixels, np.ones((len(pixels), pixels.shape[-1]), dtype=bool))
     return pixels, unknown if redshift is None else redshift, where
 
 
 def _somewhere(pixels: NDArray[np.floating], where: NDArray[np.bool_]) -> Drawn:
+    """Cutouts that are strange in these bands, of no redshift of their own."""
     return pixels, np.full(len(pixels), np.nan), where
 
 
