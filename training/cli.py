@@ -118,7 +118,7 @@ def survey(
     print(f"Next: redden survey add {out / name}.toml")
 
 
-# --- fit, domain, export: the networks -----------------------------------------------------------------------------
+# --- fit, ensemble, domain, export: the networks ---------------------------------------------------------------------
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 
 
@@ -129,7 +129,7 @@ def fit(
         Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`; of `scenes` for redden.")
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the weights and the order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order; of the split too, but for redden.")] = 0,
 ) -> None:
     """Fit a network to a data set."""
     from training.configs import config_file
@@ -151,6 +151,19 @@ def fit(
     with user_errors():
         fit_network(name, data, out, seed=seed)
     print(f"Next: redden-train evaluate {out} --data {data}")
+
+
+@app.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Runs of the redden model.")],
+    out: Annotated[Path, typer.Option(help="Directory of the run that is written.")],
+) -> None:
+    """Join runs that were fitted with other seeds into one, whose posterior is the mean of theirs."""
+    from training.ensemble import ensemble as join
+
+    with user_errors():
+        join(runs, out)
+    print(f"Next: redden-train calibrate {out} --data DATA")
 
 
 @app.command()

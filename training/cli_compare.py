@@ -20,13 +20,19 @@ def calibrate(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run with a posterior.")],
     data: _Data,
     seed: _Seed = 1,
-    scenes: Annotated[int, typer.Option(min=1, help="Most validation scenes to look at.")] = 20_000,
+    scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Use all galaxies: the data set has another seed than that of the fit.")
+    ] = False,
 ) -> None:
-    """Fit the levels of a run's quantiles on validation galaxies, so that its intervals hold; they go into its card."""
+    """Fit the levels of a run's quantiles, so that its intervals hold; they go into its card.
+
+    To the validation galaxies of the data set that it was fitted to, or to all of another.
+    """
     from training.calibrate import calibrate as fit_levels
 
     with user_errors():
-        card = fit_levels(run, data, seed=seed, scenes=scenes)
+        card = fit_levels(run, data, seed=seed, scenes=scenes, fresh=fresh)
     for quantity, levels in card.levels.items():
         print(f"{quantity}: {' '.join(f'{level:.4f}' for level in levels)}")
 
@@ -39,7 +45,10 @@ def coverage(
     seed: _Seed = 2,
     scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than that of the fit.")
+        bool,
+        typer.Option(
+            "--fresh", help="Test on all galaxies: the data set has another seed than those of fit and levels."
+        ),
     ] = False,
 ) -> None:
     """Report what the intervals hold on galaxies that were not fitted to: coverage in bins, PIT, TARP; pictures."""

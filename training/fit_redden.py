@@ -63,8 +63,10 @@ class Config(BaseModel):
 
     name: str
     description: str
+    split_seed: Annotated[int, Field(ge=0)]
+    """Of the split: which galaxies are learned from."""
     seed: Annotated[int, Field(ge=0)]
-    """Of the split, the weights, the observations and the order."""
+    """Of the weights, the observations and the order."""
     looks: Annotated[int, Field(ge=1)]
     """Observations of galaxies that the fit sees."""
     echo: Annotated[int, Field(ge=1)]
@@ -173,7 +175,7 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     if scenes.bands != tuple(BANDS):
         raise DatasetError(f"scenes in {', '.join(BANDS)} are needed; {data} has {', '.join(scenes.bands)}.")
     keras.utils.clear_session()
-    train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
+    train, validation = scenes.part("train", config.split_seed), scenes.part("validation", config.split_seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
     say("Drawing strange cutouts")
     strange = strange_looks(
@@ -260,7 +262,7 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
         posterior="mixture",
         interval_scale={},
         levels={},
-        redshift_range=_redshift_range(scenes.part("train", config.seed)),
+        redshift_range=_redshift_range(scenes.part("train", config.split_seed)),
         trained_on=_trained_on(data_card, scenes, config),
         trained_with=_trained_with(config, fitted),
         figures_of_merit={},
@@ -280,7 +282,7 @@ def _redshift_range(scenes: SceneSet) -> tuple[float, float]:
 
 
 def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:
-    train, validation = scenes.part("train", config.seed), scenes.part("validation", config.seed)
+    train, validation = scenes.part("train", config.split_seed), scenes.part("validation", config.split_seed)
     return {
         "data_set": data_card.name,
         "sha256": data_card.sha256,
@@ -289,7 +291,7 @@ def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dic
         "settings": data_card.settings,
         "observation": config.observation.model_dump(mode="json"),
         "least_snr": FAINTEST_SNR,
-        "split_seed": config.seed,
+        "split_seed": config.split_seed,
         "train": {"images": len(train), "galaxies": len(np.unique(train.galaxy))},
         "validation": {"images": len(validation), "galaxies": len(np.unique(validation.galaxy))},
         "median": {quantity: float(np.median(train.truth[quantity])) for quantity in QUANTITIES},

@@ -56,7 +56,7 @@ def fit_sizes(config: Config, data: Path, out: Path, say: Callable[[str], None])
     """
     fitted = fit(config, data, list(SHAPES.values()), say)
     _, scenes = load_scenes(data)
-    test = Mocks.observe(scenes.part("test", config.seed), config.observation, seed=config.seed + 3, most=10_000)
+    test = Mocks.observe(scenes.part("test", config.split_seed), config.observation, seed=config.seed + 3, most=10_000)
     sizes = []
     for (name, shape), (network, history) in zip(SHAPES.items(), fitted, strict=True):
         write_run(config.model_copy(update={"shape": shape}), data, network, history, out / name / "run")

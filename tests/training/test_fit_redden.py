@@ -44,14 +44,18 @@ def run(config: Config, blob_scenes: Path, tmp_path_factory: pytest.TempPathFact
 
 def test_the_fit_learns_what_the_blobs_tell(run: Path, config: Config, blob_scenes: Path) -> None:
     card, predict = open_model(run)
-    mocks = Mocks.observe(load_scenes(blob_scenes)[1].part("test", config.seed), ObservationPrior(), seed=5, most=400)
+    mocks = Mocks.observe(
+        load_scenes(blob_scenes)[1].part("test", config.split_seed), ObservationPrior(), seed=5, most=400
+    )
     answer = quantiles(card, predict(model_inputs(mocks.pixels, card, mocks.redshift)))["a_v"]
     assert np.corrcoef(answer[:, 2], mocks.truth["a_v"])[0, 1] > 0.7
 
 
 def test_bands_may_be_absent_and_what_is_absent_does_not_matter(run: Path, config: Config, blob_scenes: Path) -> None:
     card, predict = open_model(run)
-    mocks = Mocks.observe(load_scenes(blob_scenes)[1].part("test", config.seed), ObservationPrior(), seed=5, most=60)
+    mocks = Mocks.observe(
+        load_scenes(blob_scenes)[1].part("test", config.split_seed), ObservationPrior(), seed=5, most=60
+    )
     medians = [
         quantiles(card, predict(model_inputs(mocks.seen_in(each).pixels, card)))["a_v"][:, 2] for each in BAND_SETS[::2]
     ]

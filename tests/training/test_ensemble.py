@@ -1,0 +1,119 @@
+"""Networks joined into one: the mean of their posteriors, in one graph that is served like any other."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import openvino
+import pytest
+from typer.testing import CliRunner
+
+from redden.errors import ModelCardError
+from redden.grid import SIZE
+from redden.modelcard import CARD_FILE, ModelCard
+from redden.photometric import PHOTOMETRIC, context_columns
+from redden.posterior import exceedance
+from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from training.cli import app
+from training.domain import fit_usual, with_domain
+from training.ensemble import ensemble
+from training.export import write_saved_model
+from training.fit_redden import TARGETS
+from training.networks.redden import STRANGENESS, Scales, Shape, build
+from training.predict import open_model
+from training.rivals.mocks import ALL_BANDS
+
+# keras asks numpy for a view in an old way when it saves what a fit has updated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+COLUMNS = context_columns(len(ALL_BANDS))
+RNG = np.random.default_rng(0)
+GALAXIES = {
+    PIXELS: RNG.normal(size=(7, SIZE, SIZE, len(ALL_BANDS))).astype(np.float32),
+    CONTEXT: RNG.normal(size=(7, COLUMNS)).astype(np.float32),
+}
+
+
+def write_run(out: Path, seed: int, components: int) -> Path:
+    """A network with a domain score of its own that was never fitted."""
+    keras.utils.set_random_seed(seed)
+    shape = Shape(filters=(4, 4, 4), context=8, dense=(8, 8), components=components)
+    scales = Scales(np.zeros(COLUMNS), np.full(COLUMNS, 5.0), np.array([0.2, -1.6, -8.2]), np.array([0.35, 0.35, 0.1]))
+    usual = fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7) * (seed + 1), epochs=1, seed=seed)
+    out.mkdir()
+    with_domain(build(ALL_BANDS, shape, scales), usual).save(out / "network.keras")
+    ModelCard(
+        name="redden",
+        version=1,
+        description="not fitted",
+        bands=ALL_BANDS,
+        normalisation=PHOTOMETRIC,
+        targets=TARGETS,
+        posterior="mixture",
+        levels={"a_v": (0.03, 0.2, 0.5, 0.8, 0.97)},
+        trained_on={"split_seed": 0, "sha256": "one", "levels": {"sha256": "two"}},
+        trained_with={"seed": seed},
+        figures_of_merit={},
+        intended_use="none",
+    ).write(out)
+    return out
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [write_run(tmp_path / f"run{seed}", seed, components=seed + 2) for seed in range(2)]
+
+
+def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["ensemble", *map(str, runs), "--out", str(tmp_path / "both")])
+    assert result.exit_code == 0, result.output
+    (card, both), (_, first), (_, second) = (open_model(run) for run in (tmp_path / "both", *runs))
+    answer, members = both(GALAXIES), [first(GALAXIES), second(GALAXIES)]
+    assert answer[LOGITS].shape == (7, 5)
+    for name in ("a_v", "e_bv", "r_v", "log_ssfr"):
+        for x in (-8.2, 0.3, 1.2, 7.0):
+            chances = [exceedance(card, outputs, name, x) for outputs in members]
+            assert exceedance(card, answer, name, x) == pytest.approx(np.mean(chances, axis=0), abs=1e-5)
+
+    # The usual levels of the members are taken away, since that of the whole is another one.
+    strange = [
+        keras.Model(network.inputs, network.get_layer(STRANGENESS).output).predict(
+            [GALAXIES[tensor.name] for tensor in network.inputs], verbose=0
+        )
+        for network in (keras.models.load_model(run / "network.keras") for run in runs)
+    ]
+    assert answer[DOMAIN] == pytest.approx(np.mean(strange, axis=0), abs=1e-5)
+    assert (card.levels, card.domain, "levels" in card.trained_on) == ({}, None, False)
+    assert [member["seed"] for member in card.trained_with["ensemble"]] == [0, 1]
+
+
+def test_an_ensemble_is_one_network_to_those_that_serve_it(runs: list[Path], tmp_path: Path) -> None:
+    ensemble(runs, tmp_path / "both")
+    network = keras.models.load_model(tmp_path / "both" / "network.keras")
+    expected = network.predict([GALAXIES[tensor.name] for tensor in network.inputs], verbose=0)
+    exported = with_domain(network, fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7), epochs=1, seed=0))
+    write_saved_model(exported, tmp_path)
+    served = openvino.compile_model(openvino.Core().read_model(tmp_path), "CPU")
+    answer = served(GALAXIES)
+    for name in (LOGITS, MEAN, SCALE_TRIL):
+        np.testing.assert_allclose(answer[name], expected[name], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"posterior": "gaussian"}, "no mixture"),
+        ({"trained_on": {"split_seed": 1, "sha256": "one"}}, "differ in"),
+        ({"trained_on": {"split_seed": 0, "sha256": "other"}}, "differ in"),
+    ],
+)
+def test_only_networks_of_one_split_are_joined(
+    runs: list[Path], tmp_path: Path, changed: dict[str, object], says: str
+) -> None:
+    card = json.loads((runs[1] / CARD_FILE).read_text())
+    (runs[1] / CARD_FILE).write_text(json.dumps(card | changed))
+    with pytest.raises(ModelCardError, match=says):
+        ensemble(runs, tmp_path / "both")
+    with pytest.raises(ModelCardError, match="two runs or more"):
+        ensemble(runs[:1], tmp_path / "both")
