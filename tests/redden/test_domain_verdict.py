@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from redden.domain import domain_scores, in_domain, warning
+from redden.domain import domain_scores, in_domain, redshift_outside, warning
 from redden.errors import ModelCardError
 from tests.redden.test_modelcard import card
 
@@ -29,3 +29,10 @@ def test_a_model_without_a_score_gives_no_verdict() -> None:
 def test_a_promised_score_that_is_not_there_is_refused(outputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(ModelCardError, match="no finite domain score"):
         domain_scores(STRICT, outputs)
+
+
+def test_a_redshift_is_outside_only_where_it_is_known_and_two_errors_away() -> None:
+    told = np.array([[4.0, 0.0], [4.0, 0.7], [4.0, 0.8], [9.5, 0.1], [9.2, 0.1], [4.0, np.nan], [np.nan, np.nan]])
+    ranged = card(redshift_range=(5.5, 9.0))
+    assert redshift_outside(ranged, told).tolist() == [True, True, False, True, False, False, False]
+    assert not redshift_outside(card(), told).any()
