@@ -1,9 +1,8 @@
 """Calibrate a run on its validation galaxies, and report on test galaxies what its posteriors hold."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,21 +85,19 @@ class _Answered:
     bands: NDArray[np.str_]
 
 
-def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = False) -> ModelCard:
-    """Fit the levels of a run's card on galaxies that it was not fitted to, and write the card.
+def calibrate(run: Path, data: Path, *, seed: int, scenes: int) -> ModelCard:
+    """Fit the levels of a run's card on validation galaxies, and write the card.
 
     Parameters
     ----------
     run : Path
         Directory of a run with a posterior.
     data : Path
-        Data set of scenes.
+        Data set of scenes that it was fitted to.
     seed : int
         Of the observation.
     scenes : int
         Most scenes to look at.
-    fresh : bool
-        Whether no galaxy of the data set was used in the fit; otherwise only the validation galaxies of its split are.
 
     Returns
     -------
@@ -111,27 +108,13 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
     ModelCardError
         If this is no run, or one that gives point estimates.
     DatasetError
-        If the data set cannot be used, or is called fresh and has the seed of the one that was fitted to.
+        If the data set cannot be used.
     """
     if not (run / NETWORK_FILE).exists():
         raise ModelCardError(f"{run} is no run: levels are fitted before a model is exported.")
     network = _with_posterior(run)
-    if fresh:
-        _check_fresh(data, network.card.trained_on, f"{network.name} was fitted to")
-    found = _answered(network, data, None if fresh else "validation", seed, scenes)
-    of_data = DatasetCard.read(data)
-    levels_from = {
-        "data_set": of_data.name,
-        "sha256": of_data.sha256,
-        "settings": of_data.settings,
-        "galaxies": len(np.unique(found.galaxy)),
-    }
-    card = network.card.model_copy(
-        update={
-            "levels": fit_levels(network.card, found.outputs, found.truth),
-            "trained_on": network.card.trained_on | {"levels": levels_from},
-        }
-    )
+    found = _answered(network, data, "validation", seed, scenes)
+    card = network.card.model_copy(update={"levels": fit_levels(network.card, found.outputs, found.truth)})
     card.write(run)
     return card
 
@@ -162,8 +145,7 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
     network = _with_posterior(directory)
     card = network.card
     if fresh:
-        _check_fresh(data, card.trained_on, f"{card.name} was fitted to")
-        _check_fresh(data, card.trained_on.get("levels", {}), f"the levels of {card.name} were fitted to")
+        _check_fresh(card, data)
     found = _answered(network, data, None if fresh else "test", seed, scenes)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
@@ -204,15 +186,16 @@ def _with_posterior(directory: Path) -> Network:
     return network
 
 
-def _check_fresh(data: Path, used: Mapping[str, Any], use: str) -> None:
-    """That a data set is not the one that was put to a use, nor has its galaxies."""
-    of_data = DatasetCard.read(data)
+def _check_fresh(card: ModelCard, data: Path) -> None:
+    of_data, of_fit = DatasetCard.read(data), card.trained_on
     seed = of_data.settings.get("seed")
     another = "make one with another seed: `redden-train scenes --seed`."
-    if of_data.sha256 == used.get("sha256"):
-        raise DatasetError(f"{data} is the data set that {use}; {another}")
-    if seed is not None and seed == used.get("settings", {}).get("seed"):
-        raise DatasetError(f"{data} has the seed of the data set that {use} ({seed}), so its galaxies; {another}")
+    if of_data.sha256 == of_fit.get("sha256"):
+        raise DatasetError(f"{data} is the data set that {card.name} was fitted to; {another}")
+    if seed is not None and seed == of_fit.get("settings", {}).get("seed"):
+        raise DatasetError(
+            f"{data} has the seed of the data set that {card.name} was fitted to ({seed}), so its galaxies; {another}"
+        )
 
 
 def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:

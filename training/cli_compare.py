@@ -20,19 +20,13 @@ def calibrate(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run with a posterior.")],
     data: _Data,
     seed: _Seed = 1,
-    scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Use all galaxies: the data set has another seed than that of the fit.")
-    ] = False,
+    scenes: Annotated[int, typer.Option(min=1, help="Most validation scenes to look at.")] = 20_000,
 ) -> None:
-    """Fit the levels of a run's quantiles, so that its intervals hold; they go into its card.
-
-    To the validation galaxies of the data set that it was fitted to, or to all of another.
-    """
+    """Fit the levels of a run's quantiles on validation galaxies, so that its intervals hold; they go into its card."""
     from training.calibrate import calibrate as fit_levels
 
     with user_errors():
-        card = fit_levels(run, data, seed=seed, scenes=scenes, fresh=fresh)
+        card = fit_levels(run, data, seed=seed, scenes=scenes)
     for quantity, levels in card.levels.items():
         print(f"{quantity}: {' '.join(f'{level:.4f}' for level in levels)}")
 
@@ -45,10 +39,7 @@ def coverage(
     seed: _Seed = 2,
     scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
     fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh", help="Test on all galaxies: the data set has another seed than those of fit and levels."
-        ),
+        bool, typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than that of the fit.")
     ] = False,
 ) -> None:
     """Report what the intervals hold on galaxies that were not fitted to: coverage in bins, PIT, TARP; pictures."""

@@ -26,7 +26,7 @@ from training.batches import FAINTEST_SNR, Looks, labels, looks
 from training.dataset import DatasetCard, DatasetError
 from training.domain_data import draw_outliers, strange_looks
 from training.fit import HISTORY_FILE, NETWORK_FILE
-from training.networks.redden import ANSWERING, Scales, Shape, band_of_column, build, negative_log_likelihood
+from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
 from training.observe import ObservationPrior
 from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
@@ -119,14 +119,7 @@ class Fit:
             warmup_target=config.learning_rate,
             warmup_steps=round(_WARM_UP * config.steps),
         )
-        # In as many steps Muon for the hidden matrices, with AdamW for all else, gets further than AdamW alone.
-        self.optimizer = keras.optimizers.Muon(
-            schedule,
-            weight_decay=config.weight_decay,
-            adam_weight_decay=config.weight_decay,
-            clipnorm=1.0,
-            exclude_layers=[f"^{name}/" for name in ANSWERING],
-        )
+        self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0)
         self.optimizer.build(self.model.trainable_variables)
         self.loss: Callable[..., tf.Tensor] = tf.function(self._loss, jit_compile=False)
         self.step: Callable[..., tf.Tensor] = tf.function(self._step, jit_compile=False)

@@ -18,9 +18,6 @@ from training.networks.network import cholesky_places
 STRANGENESS: Final = "strangeness"
 """Name of the layer that tells strange cutouts from galaxies of the training kind: the logarithm of the odds."""
 
-ANSWERING: Final = (LOGITS, "means", "diagonals", "below_diagonals", "odds")
-"""Names of the layers whose units are the answer's numbers."""
-
 NARROWEST: Final = 0.01
 """Least diagonal of a Cholesky factor, in units of the label spread; keeps the likelihood finite."""
 
@@ -112,7 +109,7 @@ def _strangeness(seen: list[keras.KerasTensor], units: Sequence[int]) -> keras.K
     x = layers.Concatenate()(seen)
     for each in units:
         x = layers.Dense(each, activation="relu")(x)
-    return layers.Reshape((), name=STRANGENESS)(layers.Dense(1, name="odds")(x))
+    return layers.Reshape((), name=STRANGENESS)(layers.Dense(1)(x))
 
 
 def _standardised(context: keras.KerasTensor, bands: int, scales: Scales) -> keras.KerasTensor:
@@ -130,12 +127,12 @@ def _standardised(context: keras.KerasTensor, bands: int, scales: Scales) -> ker
 def _mixture(x: keras.KerasTensor, components: int, width: int, scales: Scales) -> dict[str, keras.KerasTensor]:
     logits = layers.Dense(components, name=LOGITS)(x)
     start = keras.initializers.RandomNormal(stddev=0.5, seed=0)  # components that start equal stay equal
-    mean = layers.Dense(components * width, bias_initializer=start, name="means")(x)
+    mean = layers.Dense(components * width, bias_initializer=start)(x)
     mean = layers.Reshape((components, width))(mean)
     mean = layers.Rescaling(scales.label_spread.tolist(), scales.label_mean.tolist(), name=MEAN)(mean)
-    diagonal = layers.Dense(components * width, activation="softplus", name="diagonals")(x)
+    diagonal = layers.Dense(components * width, activation="softplus")(x)
     diagonal = layers.Rescaling(1.0, NARROWEST)(layers.Reshape((components, width))(diagonal))
-    below = layers.Dense(components * width * (width - 1) // 2, name="below_diagonals")(x)
+    below = layers.Dense(components * width * (width - 1) // 2)(x)
     below = layers.Reshape((components, width * (width - 1) // 2))(below)
     place = layers.Dense(width * width, use_bias=False, trainable=False, name="places")
     flat = place(layers.Concatenate()([diagonal, below]))
