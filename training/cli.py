@@ -129,7 +129,13 @@ def fit(
         Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`; of `scenes` for redden.")
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order; of the split too, but for redden.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Seed of weights, observations and order; and of the split, which for redden is in its configuration.",
+        ),
+    ] = 0,
 ) -> None:
     """Fit a network to a data set."""
     from training.configs import config_file
@@ -159,10 +165,10 @@ def ensemble(
     out: Annotated[Path, typer.Option(help="Directory of the run that is written.")],
 ) -> None:
     """Join runs that were fitted with other seeds into one, whose posterior is the mean of theirs."""
-    from training.ensemble import ensemble as join
+    from training.ensemble import ensemble as join_runs
 
     with user_errors():
-        join(runs, out)
+        join_runs(runs, out)
     print(f"Next: redden-train calibrate {out} --data DATA")
 
 

@@ -23,8 +23,6 @@ class Detection(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    cutouts: int
-    """Strange cutouts in the test: those that are strange in the bands that are shown."""
     auroc: float
     """Probability that a strange cutout scores higher than a galaxy."""
     flagged: float
@@ -93,9 +91,7 @@ def domain_report(
             false_alarms[row] = _false_alarms(scores > threshold, inliers.snr[:, bands.index(SELECTED_IN[-1])])
         for kind, cutouts in outliers.items():
             strange = score(network, cutouts.shown_in(bands, shown))
-            kinds[kind][name] = Detection(
-                cutouts=len(strange), auroc=auroc(usual, strange), flagged=float((strange > threshold).mean())
-            )
+            kinds[kind][name] = Detection(auroc=auroc(usual, strange), flagged=float((strange > threshold).mean()))
     return DomainReport(threshold=threshold, galaxies=len(inliers), false_alarms=false_alarms, kinds=kinds)
 
 

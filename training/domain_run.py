@@ -58,7 +58,7 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
         If the run or the data set cannot be used.
     """
     card = read_run_card(run)
-    network = with_domain(_fitted(run, card))
+    network = with_domain(read_network(run, card))
     _, scenes = load_scenes(data)
     prior = ObservationPrior.model_validate(card.trained_on["observation"])
     split_seed = card.trained_on["split_seed"]
@@ -79,7 +79,16 @@ def add_domain(run: Path, data: Path, settings: DomainSettings) -> DomainReport:
     return report
 
 
-def _fitted(run: Path, card: ModelCard) -> keras.Model:
+def read_network(run: Path, card: ModelCard) -> keras.Model:
+    """The network of a run of the redden model, which has learned to tell strange cutouts.
+
+    Raises
+    ------
+    ModelCardError
+        If this is no run, or one of another model.
+    """
+    if not (run / NETWORK_FILE).exists():
+        raise ModelCardError(f"{run} is no run: it has no {NETWORK_FILE}. `redden-train fit redden` makes one.")
     network = keras.models.load_model(run / NETWORK_FILE) if card.posterior == "mixture" else None
     if network is None or all(layer.name != STRANGENESS for layer in network.layers):
         raise ModelCardError(

@@ -8,8 +8,9 @@ from keras import layers
 
 from redden.errors import ModelCardError
 from redden.modelcard import ModelCard
-from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
 from training.domain import with_domain
+from training.domain_run import read_network
 from training.fit import NETWORK_FILE, read_run_card
 from training.networks.redden import STRANGENESS
 
@@ -23,9 +24,9 @@ def ensemble(runs: Sequence[Path], out: Path) -> ModelCard:
     Parameters
     ----------
     runs : sequence of Path
-        Two runs or more, fitted to one split of one data set, with other seeds.
+        Two different runs or more, fitted with the same configuration, but for its seed, to the same data set.
     out : Path
-        Directory of the run that is written: network and card.
+        Directory of the run that is written: network and card; none of `runs`.
 
     Returns
     -------
@@ -36,25 +37,23 @@ def ensemble(runs: Sequence[Path], out: Path) -> ModelCard:
     ModelCardError
         If there are fewer than two, or runs that cannot be joined.
     """
+    places = {path.resolve() for path in runs}
+    if len(places) < 2 or len(places) < len(runs) or out.resolve() in places:
+        raise ModelCardError("an ensemble has two different runs or more, and is written into a directory of its own.")
     cards = [read_run_card(run) for run in runs]
-    if len(cards) < 2:
-        raise ModelCardError("an ensemble has two runs or more.")
     for run, card in zip(runs, cards, strict=True):
-        if card.posterior != "mixture":
-            raise ModelCardError(f"{run} has no mixture as its posterior; only runs of the redden model can be joined.")
         if _alike(card) != _alike(cards[0]):
             raise ModelCardError(
-                f"{run} and {runs[0]} differ in bands, data set or split: galaxies that tested one were learned by the "
-                "other. Fit both to the same data set, with the split seed of the same configuration."
+                f"{run} and {runs[0]} were not fitted alike: data set, split, observation, bands, normalisation and "
+                "targets must be equal. Fit both with the same configuration and data, and another `--seed`."
             )
-    network = join([keras.models.load_model(run / NETWORK_FILE) for run in runs])
+    network = mixture_of([read_network(run, card) for run, card in zip(runs, cards, strict=True)])
     card = cards[0].model_copy(
         update={
             "interval_scale": {},
             "levels": {},
             "domain": None,
             "figures_of_merit": {},
-            "trained_on": {name: value for name, value in cards[0].trained_on.items() if name != "levels"},
             "trained_with": {"ensemble": [card.trained_with for card in cards]},
         }
     )
@@ -64,21 +63,26 @@ def ensemble(runs: Sequence[Path], out: Path) -> ModelCard:
     return card
 
 
-def join(networks: Sequence[keras.Model]) -> keras.Model:
+def mixture_of(networks: Sequence[keras.Model]) -> keras.Model:
     """One network whose mixture has the components of all, each network's with an equal share of the weight.
 
     Parameters
     ----------
     networks : sequence of keras.Model
-        Of `training.networks.redden.build`.
+        Of `training.networks.redden.build`, with or without a usual level of the domain score, which is left out.
+
+    Returns
+    -------
+    keras.Model
+        From ``pixels`` and ``context`` to ``logits``, shape (galaxies, components of all), ``mean`` and ``scale_tril``
+        with as many components, and ``domain``, shape (galaxies,), the mean of theirs.
     """
-    shapes = {tensor.name: tensor.shape[1:] for tensor in networks[0].inputs}
-    inputs = [keras.Input(shapes[name], name=name) for name in (PIXELS, CONTEXT)]
+    inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in networks[0].inputs]
     answers = []
     for number, network in enumerate(networks):
         plain = with_domain(network)  # without the usual level, which is another one for the whole
         answers.append(keras.Model(plain.inputs, plain.output, name=f"member_{number}")(inputs))
-    # Of softmax's numbers only differences count, and logarithms of shares that sum to 1 in each network keep it so.
+    # log_softmax gives each network a total weight of 1, so that the softmax of all shares it equally.
     shares = [layers.Activation("log_softmax")(answer[LOGITS]) for answer in answers]
     return keras.Model(
         inputs,
@@ -94,4 +98,5 @@ def join(networks: Sequence[keras.Model]) -> keras.Model:
 
 def _alike(card: ModelCard) -> tuple[object, ...]:
     """What the members of an ensemble must share."""
-    return card.bands, card.normalisation, card.targets, card.trained_on.get("sha256"), card.trained_on["split_seed"]
+    fitted_to = [card.trained_on.get(name) for name in ("sha256", "split_seed", "observation", "least_snr")]
+    return card.bands, card.normalisation, card.targets, fitted_to

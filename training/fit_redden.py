@@ -66,7 +66,7 @@ class Config(BaseModel):
     split_seed: Annotated[int, Field(ge=0)]
     """Of the split: which galaxies are learned from."""
     seed: Annotated[int, Field(ge=0)]
-    """Of the weights, the observations and the order."""
+    """Of the weights, the observations, the strange cutouts and the order."""
     looks: Annotated[int, Field(ge=1)]
     """Observations of galaxies that the fit sees."""
     echo: Annotated[int, Field(ge=1)]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from redden.errors import ModelCardError
 from redden.grid import SIZE
-from redden.modelcard import CARD_FILE, ModelCard
+from redden.modelcard import CARD_FILE, Domain, ModelCard
 from redden.photometric import PHOTOMETRIC, context_columns
 from redden.posterior import exceedance
 from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
@@ -52,7 +52,8 @@ def write_run(out: Path, seed: int, components: int) -> Path:
         targets=TARGETS,
         posterior="mixture",
         levels={"a_v": (0.03, 0.2, 0.5, 0.8, 0.97)},
-        trained_on={"split_seed": 0, "sha256": "one", "levels": {"sha256": "two"}},
+        domain=Domain(threshold=0.5),
+        trained_on={"split_seed": 0, "sha256": "one"},
         trained_with={"seed": seed},
         figures_of_merit={},
         intended_use="none",
@@ -84,36 +85,44 @@ def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path
         for network in (keras.models.load_model(run / "network.keras") for run in runs)
     ]
     assert answer[DOMAIN] == pytest.approx(np.mean(strange, axis=0), abs=1e-5)
-    assert (card.levels, card.domain, "levels" in card.trained_on) == ({}, None, False)
+    assert (card.levels, card.domain) == ({}, None)
     assert [member["seed"] for member in card.trained_with["ensemble"]] == [0, 1]
 
 
 def test_an_ensemble_is_one_network_to_those_that_serve_it(runs: list[Path], tmp_path: Path) -> None:
     ensemble(runs, tmp_path / "both")
-    network = keras.models.load_model(tmp_path / "both" / "network.keras")
+    usual = fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7), epochs=1, seed=0)
+    network = with_domain(keras.models.load_model(tmp_path / "both" / "network.keras"), usual)
     expected = network.predict([GALAXIES[tensor.name] for tensor in network.inputs], verbose=0)
-    exported = with_domain(network, fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7), epochs=1, seed=0))
-    write_saved_model(exported, tmp_path)
+    write_saved_model(network, tmp_path)
     served = openvino.compile_model(openvino.Core().read_model(tmp_path), "CPU")
     answer = served(GALAXIES)
-    for name in (LOGITS, MEAN, SCALE_TRIL):
+    for name in (LOGITS, MEAN, SCALE_TRIL, DOMAIN):
         np.testing.assert_allclose(answer[name], expected[name], atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"posterior": "gaussian"}, "no mixture"),
-        ({"trained_on": {"split_seed": 1, "sha256": "one"}}, "differ in"),
-        ({"trained_on": {"split_seed": 0, "sha256": "other"}}, "differ in"),
+        ({"posterior": "gaussian"}, "has not learned to tell strange"),
+        ({"trained_on": {"split_seed": 1, "sha256": "one"}}, "not fitted alike"),
+        ({"trained_on": {"split_seed": 0, "sha256": "other"}}, "not fitted alike"),
+        ({"bands": ALL_BANDS[::-1]}, "not fitted alike"),
     ],
 )
-def test_only_networks_of_one_split_are_joined(
+def test_only_networks_that_were_fitted_alike_are_joined(
     runs: list[Path], tmp_path: Path, changed: dict[str, object], says: str
 ) -> None:
     card = json.loads((runs[1] / CARD_FILE).read_text())
     (runs[1] / CARD_FILE).write_text(json.dumps(card | changed))
     with pytest.raises(ModelCardError, match=says):
         ensemble(runs, tmp_path / "both")
-    with pytest.raises(ModelCardError, match="two runs or more"):
-        ensemble(runs[:1], tmp_path / "both")
+
+
+def test_members_are_different_runs_and_stay_as_they_are(runs: list[Path], tmp_path: Path) -> None:
+    for members, out in ((runs[:1], tmp_path / "both"), (runs[:1] * 2, tmp_path / "both"), (runs, runs[0])):
+        with pytest.raises(ModelCardError, match="two different runs or more"):
+            ensemble(members, out)
+    (runs[1] / "network.keras").unlink()  # as an exported model, which has a card too
+    with pytest.raises(ModelCardError, match="is no run"):
+        ensemble(runs, tmp_path / "both")

@@ -11,7 +11,7 @@ from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from redden.snr import aperture_snr
 from training.batches import draw_bands, draw_redshifts, groups, looks
 from training.configs import config_file
-from training.dataset import DatasetError
+from training.dataset import DatasetError, Part
 from training.domain_run import DomainSettings, add_domain
 from training.fit import read_run_card
 from training.fit_redden import TARGETS, Config, ConfigError, fit, fit_one
@@ -19,7 +19,7 @@ from training.networks.redden import Shape, negative_log_likelihood
 from training.observe import SELECTED_IN, ObservationPrior, surveys
 from training.predict import open_model
 from training.rivals.mocks import BAND_SETS, Mocks
-from training.scene_set import load_scenes
+from training.scene_set import SceneSet, load_scenes
 
 # keras asks numpy for a view in an old way when it saves what a fit has updated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -77,6 +77,22 @@ def test_the_fit_learns_strange_cutouts_and_the_score_is_completed(
     assert high - 0.11 < redshifts.max() <= high
     assert card.domain.threshold == report.threshold
     assert add_domain(copied, blob_scenes, DomainSettings(tests=60, epochs=4)) == report  # from the same strangeness
+
+
+def test_a_fit_with_another_seed_keeps_the_split(
+    config: Config, blob_scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, part = set(), SceneSet.part
+
+    def noted(scenes: SceneSet, name: Part, seed: int) -> SceneSet:
+        asked.add(seed)
+        return part(scenes, name, seed)
+
+    monkeypatch.setattr(SceneSet, "part", noted)
+    other = config.model_copy(update={"seed": 1, "looks": 1024, "echo": 1, "strange": 10})
+    card = fit_one(other, blob_scenes, tmp_path / "redden", lambda _: None)
+    assert asked == {config.split_seed}
+    assert card.trained_on["split_seed"] == config.split_seed != other.seed
 
 
 def test_the_same_seed_gives_the_same_looks(config: Config, blob_scenes: Path) -> None:
