@@ -4,23 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from redden.modelcard import CARD_FILE, ModelCard
-from redden.photometric import PHOTOMETRIC, context_columns
+from redden.modelcard import CARD_FILE
 from redden.posterior import quantiles
+from tests.training.unfitted import write_unfitted
 from training.calibrate import report
 from training.calibration import draw
 from training.cli import app
 from training.dataset import DatasetCard, DatasetError
-from training.fit_redden import TARGETS
-from training.networks.redden import Scales, Shape, build
 from training.observe import ObservationPrior
 from training.predict import open_model
-from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
+from training.rivals.mocks import BAND_SETS, Mocks
 from training.rivals.network import Network, PosteriorMean
 from training.scene_set import load_scenes
 
@@ -30,28 +27,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that was never fitted: it answers the spread of the labels to every galaxy, and too narrow."""
-    out = tmp_path_factory.mktemp("runs") / "redden"
-    out.mkdir()
-    keras.utils.set_random_seed(0)
-    shape = Shape(filters=(4, 4, 4), context=8, dense=(8, 8), components=2)
-    columns = context_columns(len(ALL_BANDS))
-    scales = Scales(np.zeros(columns), np.full(columns, 5.0), np.array([0.2, -1.6, -8.2]), np.array([0.35, 0.35, 0.1]))
-    build(ALL_BANDS, shape, scales).save(out / "network.keras")
-    ModelCard(
-        name="redden",
-        version=1,
-        description="not fitted",
-        bands=ALL_BANDS,
-        normalisation=PHOTOMETRIC,
-        targets=TARGETS,
-        posterior="mixture",
+    return write_unfitted(
+        tmp_path_factory.mktemp("runs") / "redden",
         trained_on={"split_seed": 0, "sha256": "another", "settings": {"seed": 12}},
-        trained_with={},
-        figures_of_merit={},
-        intended_use="none",
-    ).write(out)
-    return out
+    )
 
 
 def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_scenes: Path, tmp_path: Path) -> None:

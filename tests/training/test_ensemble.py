@@ -11,59 +11,44 @@ from typer.testing import CliRunner
 
 from redden.errors import ModelCardError
 from redden.grid import SIZE
-from redden.modelcard import CARD_FILE, Domain, ModelCard
-from redden.photometric import PHOTOMETRIC, context_columns
+from redden.modelcard import CARD_FILE, Domain
+from redden.photometric import context_columns
 from redden.posterior import exceedance
 from redden.signature import CONTEXT, DOMAIN, LOGITS, MEAN, PIXELS, SCALE_TRIL
+from tests.training.unfitted import write_unfitted
 from training.cli import app
 from training.domain import fit_usual, with_domain
 from training.ensemble import ensemble
 from training.export import write_saved_model
-from training.fit_redden import TARGETS
-from training.networks.redden import STRANGENESS, Scales, Shape, build
+from training.networks.redden import STRANGENESS
 from training.predict import open_model
 from training.rivals.mocks import ALL_BANDS
 
 # keras asks numpy for a view in an old way when it saves what a fit has updated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-COLUMNS = context_columns(len(ALL_BANDS))
 RNG = np.random.default_rng(0)
 GALAXIES = {
     PIXELS: RNG.normal(size=(7, SIZE, SIZE, len(ALL_BANDS))).astype(np.float32),
-    CONTEXT: RNG.normal(size=(7, COLUMNS)).astype(np.float32),
+    CONTEXT: RNG.normal(size=(7, context_columns(len(ALL_BANDS)))).astype(np.float32),
 }
-
-
-def write_run(out: Path, seed: int, components: int) -> Path:
-    """A network with a domain score of its own that was never fitted."""
-    keras.utils.set_random_seed(seed)
-    shape = Shape(filters=(4, 4, 4), context=8, dense=(8, 8), components=components)
-    scales = Scales(np.zeros(COLUMNS), np.full(COLUMNS, 5.0), np.array([0.2, -1.6, -8.2]), np.array([0.35, 0.35, 0.1]))
-    usual = fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7) * (seed + 1), epochs=1, seed=seed)
-    out.mkdir()
-    with_domain(build(ALL_BANDS, shape, scales), usual).save(out / "network.keras")
-    ModelCard(
-        name="redden",
-        version=1,
-        description="not fitted",
-        bands=ALL_BANDS,
-        normalisation=PHOTOMETRIC,
-        targets=TARGETS,
-        posterior="mixture",
-        levels={"a_v": (0.03, 0.2, 0.5, 0.8, 0.97)},
-        domain=Domain(threshold=0.5),
-        trained_on={"split_seed": 0, "sha256": "one"},
-        trained_with={"seed": seed},
-        figures_of_merit={},
-        intended_use="none",
-    ).write(out)
-    return out
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    return [write_run(tmp_path / f"run{seed}", seed, components=seed + 2) for seed in range(2)]
+    """Two networks with levels and a domain score of their own, which do not hold for both together."""
+    return [
+        write_unfitted(
+            tmp_path / f"run{seed}",
+            seed=seed,
+            components=seed + 2,
+            usual=fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7) * (seed + 1), epochs=1, seed=seed),
+            levels={"a_v": (0.03, 0.2, 0.5, 0.8, 0.97)},
+            domain=Domain(threshold=0.5),
+            trained_on={"split_seed": 0, "sha256": "one"},
+        )
+        for seed in range(2)
+    ]
 
 
 def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path], tmp_path: Path) -> None:
