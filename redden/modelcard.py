@@ -1,6 +1,5 @@
 """The model card: a small JSON in every SavedModel directory, from which the gateway learns how to use the model."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -70,9 +69,9 @@ class ModelCard(BaseModel):
     """Which outputs the SavedModel answers, see ``redden.signature``."""
     interval_scale: Annotated[dict[TargetName, float], Field(default_factory=dict)]
     """Factor on each target's standard deviation, found on validation galaxies, that makes the intervals hold."""
-    levels: Annotated[dict[QuantityName, tuple[float, float, float, float, float]], Field(default_factory=dict)]
-    """Probabilities at which the quantiles of a quantity are taken, in place of `PROBABILITIES`, so that intervals hold
-    what they promise on held-out galaxies (conformal adjustment)."""
+    levels: bool = False
+    """Whether the SavedModel answers the levels at which quantiles must be taken to hold what they promise on held-out
+    galaxies (conformal adjustment), see ``redden.signature``."""
     redshift_range: tuple[float, float] | None = None
     """Redshifts of the training galaxies, from and to; given if the model takes redshifts."""
     domain: Domain | None = None
@@ -101,13 +100,6 @@ class ModelCard(BaseModel):
         if name not in known:
             raise ValueError(f"unknown normalisation {name!r}; this version has {', '.join(known)}")
         return name
-
-    @field_validator("levels")
-    @classmethod
-    def _rising_levels(cls, levels: dict[QuantityName, tuple[float, ...]]) -> dict[QuantityName, tuple[float, ...]]:
-        if any(not 0 < low < high < 1 for found in levels.values() for low, high in pairwise(found)):
-            raise ValueError("levels must rise, between 0 and 1")
-        return levels
 
     @model_validator(mode="after")
     def _served_grid(self) -> Self:

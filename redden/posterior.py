@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from redden.errors import ModelCardError
 from redden.mixture import mixture_cdf, mixture_quantiles
 from redden.modelcard import PROBABILITIES, ModelCard, QuantityName
-from redden.signature import LOGITS, MEAN, SCALE_TRIL
+from redden.signature import LEVELS, LOGITS, MEAN, SCALE_TRIL
 
-__all__ = ["PROBABILITIES", "QUANTITIES", "UNITS", "exceedance", "quantiles"]
+__all__ = ["PROBABILITIES", "QUANTITIES", "UNITS", "combinations", "exceedance", "quantiles"]
 
 QUANTITIES: Final[tuple[QuantityName, ...]] = ("a_v", "e_bv", "r_v", "log_ssfr")
 """What is answered; R_V is derived."""
@@ -33,7 +33,8 @@ def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> di
     Parameters
     ----------
     card : ModelCard
-        Card of the model that answered. Its `levels` and `interval_scale` are what calibration found.
+        Card of the model that answered. Its `interval_scale`, and the levels that the model answers if its card says
+        so, are what calibration found.
     outputs : mapping of str to ndarray of float32
         Tensors named in ``redden.signature``.
 
@@ -45,14 +46,15 @@ def quantiles(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]]) -> di
     Raises
     ------
     ModelCardError
-        If the outputs are not those that the card promises: missing, of another shape, or not finite.
+        If the outputs are not those that the card promises: missing, of another shape, not finite, or levels that do
+        not rise between 0 and 1.
     """
     if card.posterior == "point":
         return _points(card, outputs)
     mixture = _marginals(card, outputs, QUANTITIES)
     galaxies, components = mixture.weights.shape
     weights = np.repeat(mixture.weights, len(QUANTITIES), axis=0)
-    levels = np.tile([card.levels.get(name, PROBABILITIES) for name in QUANTITIES], (galaxies, 1))
+    levels = _levels(card, outputs, galaxies).reshape(-1, len(PROBABILITIES))
     centres, deviations = (part.reshape(-1, components) for part in (mixture.centres, mixture.deviations))
     values = mixture_quantiles(weights, centres, deviations, levels).reshape(galaxies, len(QUANTITIES), -1)
     return {
@@ -92,8 +94,25 @@ def exceedance(
         with np.errstate(divide="ignore"):
             value = np.log(np.maximum(value, 0))
     below = mixture_cdf(mixture.weights, mixture.centres[:, 0], mixture.deviations[:, 0], value)
-    levels = card.levels.get(quantity, PROBABILITIES)
-    return np.asarray(1 - np.interp(below, (0, *levels, 1), (0, *PROBABILITIES, 1)))
+    edges = _bounded(_levels(card, outputs, len(below))[:, QUANTITIES.index(quantity)])
+    passed = np.clip((below[:, None] - edges[:, :-1]) / np.diff(edges), 0, 1)
+    return np.asarray(1 - passed @ np.diff((0, *PROBABILITIES, 1)))
+
+
+def combinations(card: ModelCard, names: tuple[QuantityName, ...] = QUANTITIES) -> NDArray[np.float64]:
+    """The coordinates of quantities as combinations of those of a posterior, shape (quantities, targets).
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of a model with a posterior, in which ln R_V is ln A_V - ln E(B-V).
+    names : tuple of QuantityName
+        Which quantities.
+    """
+    axes = np.eye(len(card.targets))
+    along: dict[QuantityName, NDArray[np.float64]] = {target.name: axes[i] for i, target in enumerate(card.targets)}
+    along["r_v"] = along["a_v"] - along["e_bv"]
+    return np.stack([along[name] for name in names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +140,28 @@ def _marginals(
         logits = _output(card, outputs, LOGITS, mean.shape[:2])
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-    columns = [target.name for target in card.targets]
-    axis = {name: np.eye(width)[columns.index(name)] for name in columns}
-    combinations = np.stack([axis["a_v"] - axis["e_bv"] if name == "r_v" else axis[name] for name in names])
-    widening = np.array([card.interval_scale.get(name, 1.0) for name in columns])
+    along = combinations(card, names)
+    widening = np.array([card.interval_scale.get(target.name, 1.0) for target in card.targets])
     # The combination c of a Gaussian with covariance L L^T has variance |c^T L|^2.
-    factors = np.matmul(combinations * widening, scale_tril)
+    factors = np.matmul(along * widening, scale_tril)
     deviations = np.maximum(np.sqrt(np.square(factors).sum(axis=-1)), _LEAST_DEVIATION)
-    return _Marginals(weights, combinations @ mean.swapaxes(1, 2), deviations.swapaxes(1, 2))
+    return _Marginals(weights, along @ mean.swapaxes(1, 2), deviations.swapaxes(1, 2))
+
+
+def _levels(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], galaxies: int) -> NDArray[np.float64]:
+    """At which probabilities of the posterior quantiles are taken, shape (galaxies, quantities, 5)."""
+    shape = (galaxies, len(QUANTITIES), len(PROBABILITIES))
+    if not card.levels:
+        return np.broadcast_to(PROBABILITIES, shape)
+    levels = _output(card, outputs, LEVELS, shape)
+    if not (np.diff(_bounded(levels)) > 0).all():
+        raise ModelCardError(f"model {card.name} answered levels that do not rise between 0 and 1. Export it again.")
+    return levels
+
+
+def _bounded(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Levels with 0 before and 1 after them, shape (..., 7)."""
+    return np.concatenate([np.zeros_like(levels[..., :1]), levels, np.ones_like(levels[..., :1])], axis=-1)
 
 
 def _is_logarithmic(card: ModelCard, name: QuantityName) -> bool:

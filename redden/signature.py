@@ -17,6 +17,10 @@ Outputs, by ``ModelCard.posterior``; columns follow ``ModelCard.targets``:
     weights; ``mean``, shape (galaxies, components, targets); ``scale_tril``, shape (galaxies, components, targets,
     targets).
 
+Models whose card has ``levels`` also answer ``levels``: float32, shape (galaxies, 4, 5), rising between 0 and 1: for
+A_V, E(B-V), R_V and log sSFR the probabilities at which the posterior's quantiles must be taken, in place of 0.025,
+0.16, 0.5, 0.84 and 0.975, to hold what these promise.
+
 Models whose card has ``domain`` also answer ``domain``: float32, shape (galaxies,), the domain score.
 """
 
@@ -28,6 +32,7 @@ CONTEXT: Final = "context"
 MEAN: Final = "mean"
 SCALE_TRIL: Final = "scale_tril"
 LOGITS: Final = "logits"
+LEVELS: Final = "levels"
 DOMAIN: Final = "domain"
 
 OUTPUTS: Final[dict[str, tuple[str, ...]]] = {

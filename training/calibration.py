@@ -1,4 +1,4 @@
-"""Whether posteriors hold what they promise: coverage, PIT, TARP, and the levels that mend what they miss."""
+"""Whether posteriors hold what they promise: coverage, PIT, TARP, the joint posterior's samples."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import log_softmax
 
 from redden.modelcard import ModelCard, QuantityName
-from redden.posterior import PROBABILITIES, QUANTITIES, exceedance
+from redden.posterior import QUANTITIES, exceedance
 from redden.signature import LOGITS, MEAN, SCALE_TRIL
 from training.metrics import Figure
 
@@ -19,8 +19,6 @@ Outputs = Mapping[str, NDArray[np.float32]]
 
 CREDIBILITIES: Final = tuple(np.linspace(0, 1, 41).round(4).tolist())
 """Where coverage curves are given."""
-
-Levels = tuple[float, float, float, float, float]
 
 
 class Coverage(BaseModel):
@@ -110,26 +108,6 @@ def pit(card: ModelCard, outputs: Outputs, truth: Mapping[str, Array]) -> dict[Q
     return {name: 1 - exceedance(card, outputs, name, truth[name]) for name in QUANTITIES}
 
 
-def fit_levels(card: ModelCard, outputs: Outputs, truth: Mapping[str, Array]) -> dict[QuantityName, Levels]:
-    """Levels at which quantiles must be taken to hold what they promise on galaxies like these (conformal adjustment).
-
-    The level for a probability p is the p quantile of the PIT on galaxies that the network was not fitted to: then a
-    share p of them lies below (Kuleshov et al. 2018, arXiv:1807.00263, for quantiles).
-
-    Parameters
-    ----------
-    card, outputs, truth
-        As for `pit`; validation galaxies. Levels that the card has already are not used.
-
-    Returns
-    -------
-    dict of str to tuple of float
-        For ``ModelCard.levels``.
-    """
-    raw = pit(card.model_copy(update={"levels": {}}), outputs, truth)
-    return {name: _levels(values) for name, values in raw.items()}
-
-
 def coverage_curve(values: Array, galaxy: NDArray[np.int64]) -> Curve:
     """Coverage of all central intervals of one quantity, from its PIT."""
     distance = 2 * np.abs(values - 0.5)
@@ -196,13 +174,6 @@ def coordinates(card: ModelCard, truth: Mapping[str, Array]) -> Array:
     """True values in the coordinates of a model's posterior, shape (images, targets)."""
     columns = [np.log(truth[t.name]) if t.transform == "log" else truth[t.name] for t in card.targets]
     return np.stack(columns, axis=1)
-
-
-def _levels(values: Array) -> Levels:
-    found = np.clip(np.quantile(values, PROBABILITIES).round(6), 1e-6, 1 - 1e-5)
-    # Levels must rise, also where validation galaxies are few and have equal ranks.
-    a, b, c, d, e = (found + 1e-6 * np.arange(len(found))).tolist()
-    return a, b, c, d, e
 
 
 def _curve(credibility: Array, galaxy: NDArray[np.int64]) -> Curve:

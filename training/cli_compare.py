@@ -12,22 +12,30 @@ app = typer.Typer()
 
 _Data = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of `scenes`.")]
 _Out = Annotated[Path, typer.Option(help="Directory for tables and pictures.")]
+_Scenes = Annotated[int, typer.Option(min=1, help="Most scenes to look at.")]
 _Seed = Annotated[int, typer.Option(min=0, help="Seed of the observations.")]
 
 
 @app.command()
 def calibrate(
-    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run with a posterior.")],
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run of the redden model.")],
     data: _Data,
     seed: _Seed = 1,
-    scenes: Annotated[int, typer.Option(min=1, help="Most validation scenes to look at.")] = 20_000,
+    scenes: _Scenes = 20_000,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Use all galaxies: the data set has another seed than that of the fit.")
+    ] = False,
 ) -> None:
-    """Fit the levels of a run's quantiles on validation galaxies, so that its intervals hold; they go into its card."""
-    from training.calibrate import calibrate as fit_levels
+    """Fit the levels at which a run's quantiles are taken, so that its intervals hold; its network answers them then.
+
+    To the validation galaxies of the data set that it was fitted to, or to all galaxies of another.
+    """
+    from training.levels_run import calibrate as fit_levels
 
     with user_errors():
-        card = fit_levels(run, data, seed=seed, scenes=scenes)
-    for quantity, levels in card.levels.items():
+        found = fit_levels(run, data, seed=seed, scenes=scenes, fresh=fresh).trained_with["levels"]
+    print(f"Mean levels of {found['images']} images of {found['galaxies']} galaxies, each in several sets of bands:")
+    for quantity, levels in found["mean"].items():
         print(f"{quantity}: {' '.join(f'{level:.4f}' for level in levels)}")
 
 
@@ -37,13 +45,14 @@ def coverage(
     data: _Data,
     out: _Out,
     seed: _Seed = 2,
-    scenes: Annotated[int, typer.Option(min=1, help="Most scenes to look at.")] = 20_000,
+    scenes: _Scenes = 20_000,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than that of the fit.")
+        bool,
+        typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than fit and levels had."),
     ] = False,
 ) -> None:
     """Report what the intervals hold on galaxies that were not fitted to: coverage in bins, PIT, TARP; pictures."""
-    from training.calibrate import CALIBRATION_FILE, report
+    from training.coverage_report import CALIBRATION_FILE, report
     from training.figures import draw_calibration
 
     with user_errors():

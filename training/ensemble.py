@@ -12,6 +12,7 @@ from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
 from training.domain import with_domain
 from training.domain_run import read_network
 from training.fit import NETWORK_FILE, read_run_card
+from training.levels import with_levels
 from training.networks.redden import STRANGENESS
 
 
@@ -51,7 +52,7 @@ def ensemble(runs: Sequence[Path], out: Path) -> ModelCard:
     card = cards[0].model_copy(
         update={
             "interval_scale": {},
-            "levels": {},
+            "levels": False,
             "domain": None,
             "figures_of_merit": {},
             "trained_with": {"ensemble": [card.trained_with for card in cards]},
@@ -69,7 +70,7 @@ def mixture_of(networks: Sequence[keras.Model]) -> keras.Model:
     Parameters
     ----------
     networks : sequence of keras.Model
-        Of `training.networks.redden.build`, with or without a usual level of the domain score, which is left out.
+        Of `training.networks.redden.build`; levels and the usual level of the domain score are left out.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def mixture_of(networks: Sequence[keras.Model]) -> keras.Model:
     inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in networks[0].inputs]
     answers = []
     for number, network in enumerate(networks):
-        plain = with_domain(network)  # without the usual level, which is another one for the whole
+        plain = with_levels(with_domain(network))  # without usual level and levels, which are others for the whole
         answers.append(keras.Model(plain.inputs, plain.output, name=f"member_{number}")(inputs))
     # log_softmax gives each network a total weight of 1, so that the softmax of all shares it equally.
     shares = [layers.Activation("log_softmax")(answer[LOGITS]) for answer in answers]

@@ -10,8 +10,8 @@ from redden.errors import ModelCardError
 from redden.modelcard import ModelCard
 from redden.signature import SIGNATURE
 from training.assess import ACCURACY_FILE
-from training.calibrate import CALIBRATION_FILE, Calibration
 from training.comparison import Assessment
+from training.coverage_report import CALIBRATION_FILE, Calibration
 from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
 from redden.errors import ReddenError
-from training.calibrate import Calibration
 from training.calibration import CREDIBILITIES, Curve
 from training.comparison import Assessment
+from training.coverage_report import Calibration
 from training.sizes import Size
 
 NAMES: Final = {"a_v": "$A_V$", "e_bv": "$E(B-V)$", "r_v": "$R_V$", "log_ssfr": "log sSFR"}

@@ -76,7 +76,6 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
         targets=recipe.targets,
         posterior=recipe.posterior,
         interval_scale={},
-        levels={},
         trained_on=_trained_on(recipe, data_card, samples, seed),
         trained_with=trained_with,
         figures_of_merit={},

@@ -254,7 +254,6 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
         targets=TARGETS,
         posterior="mixture",
         interval_scale={},
-        levels={},
         redshift_range=_redshift_range(scenes.part("train", config.split_seed)),
         trained_on=_trained_on(data_card, scenes, config),
         trained_with=_trained_with(config, fitted),

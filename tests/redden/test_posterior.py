@@ -115,18 +115,34 @@ def test_a_mixture_of_equal_gaussians_is_a_gaussian() -> None:
 @pytest.mark.parametrize("posterior", ["gaussian", "mixture"])
 def test_levels_move_the_quantiles_and_the_exceedance_with_them(posterior: str) -> None:
     found = outputs(5) if posterior == "gaussian" else mixture_outputs(5)
-    plain = card(posterior=posterior)
-    moved = card(posterior=posterior, levels={"a_v": (0.01, 0.16, 0.55, 0.9, 0.99)})
+    plain, moved = (card(posterior=posterior, levels=levels) for levels in (False, True))
+    found["levels"] = np.tile(np.float32(PROBABILITIES), (5, 4, 1))
+    found["levels"][:, 0] = (0.01, 0.16, 0.55, 0.9, 0.99)
+    found["levels"][4, 0, 2] = 0.6
     before, after = quantiles(plain, found), quantiles(moved, found)
     assert np.all(after["a_v"][:, 0] < before["a_v"][:, 0])
     assert np.all(after["a_v"][:, 2:] > before["a_v"][:, 2:])
-    assert after["a_v"][:, 1] == pytest.approx(before["a_v"][:, 1])
-    assert after["r_v"] == pytest.approx(before["r_v"])
+    assert after["a_v"][:, 1] == pytest.approx(before["a_v"][:, 1], rel=1e-5)
+    assert after["r_v"] == pytest.approx(before["r_v"], rel=1e-5)
     for column, probability in enumerate(PROBABILITIES):
         assert exceedance(moved, found, "a_v", after["a_v"][:, column]) == pytest.approx(1 - probability, abs=1e-5)
     assert exceedance(moved, found, "a_v", 0.0) == pytest.approx(1)
     assert exceedance(moved, found, "a_v", -1.0) == pytest.approx(1)
     assert exceedance(moved, found, "a_v", 1e9) == pytest.approx(0)
+
+
+def test_levels_that_the_card_does_not_promise_or_that_do_not_rise_are_refused() -> None:
+    model, found = card(levels=True), outputs(2)
+    with pytest.raises(ModelCardError, match="promises levels"):
+        quantiles(model, found)
+    rising = np.tile(np.float32(PROBABILITIES), (2, 4, 1))
+    with pytest.raises(ModelCardError, match="levels of shape"):
+        exceedance(model, found | {"levels": rising[:, :3]}, "a_v", 1.0)
+    for place, level in ((0, 0.0), (2, 0.1), (4, 1.0)):
+        wrong = rising.copy()
+        wrong[1, 3, place] = level
+        with pytest.raises(ModelCardError, match="levels that do not rise between 0 and 1"):
+            quantiles(model, found | {"levels": wrong})
 
 
 def test_a_point_estimate_has_no_exceedance() -> None:

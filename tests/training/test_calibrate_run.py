@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from redden.errors import ModelCardError
 from redden.modelcard import CARD_FILE
 from redden.posterior import quantiles
 from tests.training.unfitted import write_unfitted
-from training.calibrate import report
 from training.calibration import draw
 from training.cli import app
+from training.coverage_report import report
 from training.dataset import DatasetCard, DatasetError
+from training.levels_run import calibrate
 from training.observe import ObservationPrior
 from training.predict import open_model
 from training.rivals.mocks import BAND_SETS, Mocks
@@ -34,17 +36,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
-    before = report(run, blob_scenes, seed=2, scenes=400)
-    result = CliRunner().invoke(app, ["calibrate", str(run), "--data", str(blob_scenes)])
+    out = tmp_path / "redden"
+    shutil.copytree(run, out)
+    before = report(out, blob_scenes, seed=2, scenes=400)
+    result = CliRunner().invoke(app, ["calibrate", str(out), "--data", str(blob_scenes), "--fresh"])
     assert result.exit_code == 0, result.output
     assert "log_ssfr: 0." in result.output
-    card, _ = open_model(run)
-    assert set(card.levels) == {"a_v", "e_bv", "r_v", "log_ssfr"}
-    assert (run / CARD_FILE).exists()
+    card, _ = open_model(out)
+    assert card.levels
+    assert card.trained_with["levels"]["sha256"] == DatasetCard.read(blob_scenes).sha256
 
-    after = report(run, blob_scenes, seed=2, scenes=400)
+    after = report(out, blob_scenes, seed=2, scenes=400)
     assert before.coverage["a_v"]["all"][""].held_68.value < 0.62
-    for name, bins in after.coverage.items():
+    for name in ("a_v", "e_bv", "log_ssfr"):  # all blobs have nearly one R_V, a hundredth of what the network allows
+        bins = after.coverage[name]
         every = bins["all"][""]
         assert every.held_68.value == pytest.approx(0.68, abs=4 * every.held_68.error), name
         assert every.held_95.value == pytest.approx(0.95, abs=4 * every.held_95.error), name
@@ -57,6 +62,28 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
 def test_all_galaxies_of_another_data_set_can_be_tested_on(run: Path, blob_scenes: Path) -> None:
     part, every = (report(run, blob_scenes, seed=2, scenes=10_000, fresh=fresh) for fresh in (False, True))
     assert every.galaxies > 5 * part.galaxies
+
+
+def test_levels_can_be_fitted_to_another_data_set_which_is_no_test_then(
+    run: Path, blob_scenes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "redden"
+    shutil.copytree(run, out)
+    cards = [calibrate(out, blob_scenes, seed=1, scenes=10_000, fresh=True) for _ in range(2)]
+    assert cards[0] == cards[1] == open_model(out)[0]  # levels start from the network, not from earlier ones
+    fitted_to = cards[0].trained_with["levels"]
+    part = calibrate(out, blob_scenes, seed=1, scenes=10_000).trained_with["levels"]
+    assert (fitted_to["part"], part["part"]) == ("all", "validation")
+    assert fitted_to["galaxies"] > 5 * part["galaxies"]
+    with pytest.raises(DatasetError, match="the data set that the levels of redden were fitted to"):
+        report(out, blob_scenes, seed=2, scenes=100, fresh=True)
+
+
+def test_levels_are_fitted_before_a_model_is_exported(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "redden"
+    shutil.copytree(run, exported, ignore=shutil.ignore_patterns("*.keras"))
+    with pytest.raises(ModelCardError, match="is no run"):
+        calibrate(exported, blob_scenes, seed=1, scenes=100)
 
 
 @pytest.mark.parametrize("told", [("sha256", "is the data set that"), ("seed", "has the seed of the data set")])
@@ -85,6 +112,6 @@ def test_the_mean_of_a_posterior_is_that_of_its_samples(run: Path, blob_scenes: 
     answer = PosteriorMean(network).answer(mocks)
     for name, values in expected.items():
         assert answer[name][:, 2] == pytest.approx(values.mean(axis=1), rel=0.02), name
-    uncalibrated = network.card.model_copy(update={"levels": {}})
+    uncalibrated = network.card.model_copy(update={"levels": False})
     median = quantiles(uncalibrated, network.outputs(mocks))["a_v"][:, 2]
     assert np.all(answer["a_v"][:, 2] > median)

@@ -1,4 +1,4 @@
-"""Coverage, PIT, TARP and levels on posteriors whose faults are known."""
+"""Coverage, PIT and TARP on posteriors whose faults are known."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redden.modelcard import PROBABILITIES, ModelCard
+from redden.modelcard import ModelCard
 from redden.posterior import quantiles
 from redden.signature import LOGITS, MEAN, SCALE_TRIL
 from training.calibration import (
@@ -16,7 +16,6 @@ from training.calibration import (
     coverage_curve,
     coverage_in_bins,
     draw,
-    fit_levels,
     pit,
     tarp,
 )
@@ -24,7 +23,7 @@ from training.calibration import (
 IMAGES = 6000
 CARD = ModelCard.model_validate(
     json.loads((Path(__file__).parents[2] / "models/gaussian-3band/1/model_card.json").read_text(encoding="utf-8"))
-    | {"interval_scale": {}, "levels": {}, "posterior": "mixture"}
+    | {"interval_scale": {}, "posterior": "mixture"}
 )
 
 
@@ -55,27 +54,6 @@ def test_a_right_posterior_is_found_right() -> None:
         assert held.held_95.value == pytest.approx(0.95, abs=0.012)
         assert held.held_68.error == pytest.approx(np.sqrt(0.68 * 0.32 / IMAGES), rel=0.05)
         assert coverage_curve(values, galaxy).held == pytest.approx(CREDIBILITIES, abs=0.03)
-
-
-def test_levels_mend_a_bold_and_shifted_posterior() -> None:
-    outputs, truth = posterior(1.6, shift=0.05)
-    levels = fit_levels(CARD, outputs, truth)
-    assert levels["a_v"][0] < PROBABILITIES[0]
-    assert levels["a_v"][4] > PROBABILITIES[4]
-    mended = CARD.model_copy(update={"levels": levels})
-    for name, values in quantiles(mended, outputs).items():
-        held = coverage(truth[name], values, np.arange(IMAGES))
-        assert held.held_68.value == pytest.approx(0.68, abs=0.002)
-        assert held.held_95.value == pytest.approx(0.95, abs=0.002)
-    assert coverage(truth["a_v"], quantiles(CARD, outputs)["a_v"], np.arange(IMAGES)).held_68.value < 0.55
-    assert fit_levels(mended, outputs, truth) == levels  # they start from the network, not from earlier levels
-
-
-def test_levels_rise_even_if_all_ranks_are_equal() -> None:
-    outputs, truth = posterior(1.0)
-    far = {name: np.full(IMAGES, 1e-9 if name != "log_ssfr" else -100.0) for name in truth}
-    levels = fit_levels(CARD, outputs, far)
-    ModelCard.model_validate(CARD.model_dump() | {"levels": levels})
 
 
 def test_images_of_one_galaxy_count_as_one() -> None:

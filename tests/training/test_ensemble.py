@@ -20,6 +20,7 @@ from training.cli import app
 from training.domain import fit_usual, with_domain
 from training.ensemble import ensemble
 from training.export import write_saved_model
+from training.levels import fit_levels, with_levels
 from training.networks.redden import STRANGENESS
 from training.predict import open_model
 from training.rivals.mocks import ALL_BANDS
@@ -37,18 +38,23 @@ GALAXIES = {
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
     """Two networks with levels and a domain score of their own, which do not hold for both together."""
-    return [
+    written = [
         write_unfitted(
             tmp_path / f"run{seed}",
             seed=seed,
             components=seed + 2,
             usual=fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7) * (seed + 1), epochs=1, seed=seed),
-            levels={"a_v": (0.03, 0.2, 0.5, 0.8, 0.97)},
             domain=Domain(threshold=0.5),
             trained_on={"split_seed": 0, "sha256": "one"},
         )
         for seed in range(2)
     ]
+    for run in written:
+        card, predict = open_model(run)
+        levels = fit_levels(card, GALAXIES | predict(GALAXIES), RNG.random((7, 4)), epochs=1, seed=0)
+        with_levels(keras.models.load_model(run / "network.keras"), levels).save(run / "network.keras")
+        card.model_copy(update={"levels": True}).write(run)
+    return written
 
 
 def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path], tmp_path: Path) -> None:
@@ -70,7 +76,8 @@ def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path
         for network in (keras.models.load_model(run / "network.keras") for run in runs)
     ]
     assert answer[DOMAIN] == pytest.approx(np.mean(strange, axis=0), abs=1e-5)
-    assert (card.levels, card.domain) == ({}, None)
+    assert (card.levels, card.domain) == (False, None)
+    assert set(answer) == {LOGITS, MEAN, SCALE_TRIL, DOMAIN}
     assert [member["seed"] for member in card.trained_with["ensemble"]] == [0, 1]
 
 

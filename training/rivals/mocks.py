@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from redden.bands import BANDS
 from redden.posterior import PROBABILITIES, QUANTITIES
+from training.batches import draw_bands, draw_redshifts
 from training.dataset import DatasetError
 from training.observe import LEAST_SNR, REDSHIFT_ERROR, ObservationPrior, observe
 from training.scene_set import SceneSet
@@ -123,6 +124,12 @@ class Mocks:
         pixels[..., absent] = np.nan
         redshift = self.redshift if band_set.redshift else np.full_like(self.redshift, np.nan)
         return type(self)(pixels, redshift, self.truth, self.galaxy, self.snr)
+
+    def seen_at_random(self, rng: np.random.Generator) -> Self:
+        """The same images with the bands and the knowledge of the redshift that training batches have."""
+        pixels = self.pixels.copy()
+        pixels.transpose(0, 3, 1, 2)[~draw_bands(ALL_BANDS, len(self), rng)] = np.nan
+        return type(self)(pixels, draw_redshifts(self.redshift[:, 0], rng), self.truth, self.galaxy, self.snr)
 
 
 def points(values: NDArray[np.floating]) -> NDArray[np.float64]:

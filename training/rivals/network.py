@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redden.modelinput import model_inputs
-from redden.posterior import quantiles
+from redden.posterior import QUANTITIES, combinations, quantiles
 from training.calibration import components
 from training.predict import open_model
 from training.rivals.mocks import ALL_BANDS, Answer, BandSet, Mocks, points
@@ -67,9 +67,8 @@ class PosteriorMean:
         """Means for galaxies."""
         log_weight, mean, scale_tril = components(self._network.outputs(mocks))
         targets = self._network.card.targets
-        axis = {target.name: np.eye(len(targets))[place] for place, target in enumerate(targets)}
-        values = {}
-        for name, along in (axis | {"r_v": axis["a_v"] - axis["e_bv"]}).items():
+        values: dict[str, NDArray[np.float64]] = {}
+        for name, along in zip(QUANTITIES, combinations(self._network.card), strict=True):
             centre = mean @ along
             if name == "r_v" or any(target.name == name and target.transform == "log" for target in targets):
                 # The mean of a lognormal is exp(centre + variance / 2).

@@ -1,15 +1,15 @@
-"""Calibrate a run on its validation galaxies, and report on test galaxies what its posteriors hold."""
+"""Report what the posteriors of a model hold on galaxies that it was not fitted to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from redden.errors import ModelCardError
-from redden.modelcard import ModelCard
 from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
 from training.calibration import (
     Array,
@@ -20,12 +20,10 @@ from training.calibration import (
     coverage_curve,
     coverage_in_bins,
     draw,
-    fit_levels,
     pit,
     tarp,
 )
 from training.dataset import DatasetCard, DatasetError, Part
-from training.fit import NETWORK_FILE
 from training.observe import SELECTED_IN, ObservationPrior
 from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
 from training.rivals.network import Network
@@ -85,40 +83,6 @@ class _Answered:
     bands: NDArray[np.str_]
 
 
-def calibrate(run: Path, data: Path, *, seed: int, scenes: int) -> ModelCard:
-    """Fit the levels of a run's card on validation galaxies, and write the card.
-
-    Parameters
-    ----------
-    run : Path
-        Directory of a run with a posterior.
-    data : Path
-        Data set of scenes that it was fitted to.
-    seed : int
-        Of the observation.
-    scenes : int
-        Most scenes to look at.
-
-    Returns
-    -------
-    ModelCard
-
-    Raises
-    ------
-    ModelCardError
-        If this is no run, or one that gives point estimates.
-    DatasetError
-        If the data set cannot be used.
-    """
-    if not (run / NETWORK_FILE).exists():
-        raise ModelCardError(f"{run} is no run: levels are fitted before a model is exported.")
-    network = _with_posterior(run)
-    found = _answered(network, data, "validation", seed, scenes)
-    card = network.card.model_copy(update={"levels": fit_levels(network.card, found.outputs, found.truth)})
-    card.write(run)
-    return card
-
-
 def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool = False) -> Calibration:
     """What the posteriors of a run or exported model hold on galaxies that it was not fitted to.
 
@@ -142,10 +106,13 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
     DatasetError
         If the data set cannot be used, or is called fresh and has the seed of the one that was fitted to.
     """
-    network = _with_posterior(directory)
+    network = Network(directory)
     card = network.card
+    if card.posterior == "point":
+        raise ModelCardError(f"model {card.name} gives point estimates: it has no intervals.")
     if fresh:
-        _check_fresh(card, data)
+        check_fresh(data, card.trained_on, f"{card.name} was fitted to")
+        check_fresh(data, card.trained_with.get("levels", {}), f"the levels of {card.name} were fitted to")
     found = _answered(network, data, None if fresh else "test", seed, scenes)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
@@ -179,23 +146,30 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
     )
 
 
-def _with_posterior(directory: Path) -> Network:
-    network = Network(directory)
-    if network.card.posterior == "point":
-        raise ModelCardError(f"model {network.name} gives point estimates: there is no interval to calibrate.")
-    return network
+def check_fresh(data: Path, used: Mapping[str, Any], use: str) -> None:
+    """Check that a data set is not one that was used for something, and has none of its galaxies.
 
+    Parameters
+    ----------
+    data : Path
+        Data set of scenes.
+    used : mapping
+        Facts about the other one, as in ``ModelCard.trained_on``: ``sha256``, and ``settings`` with the ``seed``.
+    use : str
+        What for, as in "redden was fitted to".
 
-def _check_fresh(card: ModelCard, data: Path) -> None:
-    of_data, of_fit = DatasetCard.read(data), card.trained_on
+    Raises
+    ------
+    DatasetError
+        If it is, or has the same seed.
+    """
+    of_data = DatasetCard.read(data)
     seed = of_data.settings.get("seed")
     another = "make one with another seed: `redden-train scenes --seed`."
-    if of_data.sha256 == of_fit.get("sha256"):
-        raise DatasetError(f"{data} is the data set that {card.name} was fitted to; {another}")
-    if seed is not None and seed == of_fit.get("settings", {}).get("seed"):
-        raise DatasetError(
-            f"{data} has the seed of the data set that {card.name} was fitted to ({seed}), so its galaxies; {another}"
-        )
+    if of_data.sha256 == used.get("sha256"):
+        raise DatasetError(f"{data} is the data set that {use}; {another}")
+    if seed is not None and seed == used.get("settings", {}).get("seed"):
+        raise DatasetError(f"{data} has the seed of the data set that {use} ({seed}), so its galaxies; {another}")
 
 
 def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:

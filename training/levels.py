@@ -1,0 +1,140 @@
+"""The levels at which quantiles are taken so that they hold what they promise, answered by a network's own graph.
+
+A posterior that is a little too bold or too wide is mended by taking, say, its 84 % quantile at another level: the one
+below which 84 % of the truths were found (conformal adjustment; Kuleshov et al. 2018, arXiv:1807.00263). How bold a
+network is depends on what it was shown and on what it answers, so the levels do too: they follow from which bands there
+are, their light and noise, whether the redshift is known, and the means and widths of the answer.
+"""
+
+from typing import Final
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from redden.modelcard import ModelCard
+from redden.modelinput import Inputs
+from redden.photometric import RADII, context_columns
+from redden.posterior import PROBABILITIES, QUANTITIES, combinations
+from redden.signature import CONTEXT, LEVELS, LOGITS, MEAN, SCALE_TRIL
+from redden.snr import APERTURE_RADIUS
+
+POSTERIOR: Final = (LOGITS, MEAN, SCALE_TRIL)
+"""Outputs that the levels follow from, beside the context."""
+FARTHEST: Final = 8.0
+"""What levels follow from is cut off farther from its mean, in units of its spread."""
+STRONGEST: Final = 2.0
+"""Logarithm of the largest factor on the gap between two levels, before all gaps add up to one."""
+NARROWEST: Final = 1e-4
+"""Least gap to start from, for few galaxies of equal ranks."""
+LEARNING_RATE: Final = 3e-3
+BATCH: Final = 1024
+
+
+def fit_levels(card: ModelCard, inputs: Inputs, ranks: NDArray[np.float64], *, epochs: int, seed: int) -> keras.Model:
+    """Learn the levels by quantile regression of the PIT (Koenker & Bassett 1978), from those of all galaxies together.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of a mixture; says the order of the targets.
+    inputs : mapping of str to ndarray of float32
+        ``context``, see `redden.photometric`, and the outputs of the network, of galaxies that it was not fitted to.
+    ranks : ndarray of float, shape (galaxies, 4)
+        Probability that the posterior gives to values below the truth, of each of `QUANTITIES`.
+    epochs : int
+        How often the fit sees each galaxy.
+    seed : int
+        Decides the order.
+
+    Returns
+    -------
+    keras.Model
+        From ``context``, ``logits``, ``mean`` and ``scale_tril`` to levels, shape (galaxies, 4, 5).
+    """
+    keras.utils.set_random_seed(seed)
+    given = [keras.Input(inputs[name].shape[1:], name=name) for name in (CONTEXT, *POSTERIOR)]
+    known = keras.Model(given, _known(card, *given))
+    seen = known.predict([inputs[tensor.name] for tensor in given], batch_size=BATCH, verbose=0)
+    scale = _looked_at(inputs[CONTEXT].shape[1], seen.shape[1]) / np.maximum(seen.std(axis=0), 1e-3)
+    head = _head(seen.mean(axis=0), scale, _gaps(ranks))
+    # What is compiled is another model of the same layers: what is saved must not know of a loss of ours.
+    fitted = keras.Model(head.input, head.output)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * (len(seen) // BATCH + 1))
+    fitted.compile(keras.optimizers.Adam(schedule), missed, jit_compile=False)
+    fitted.fit(seen, ranks, batch_size=BATCH, epochs=epochs, verbose=0)
+    return keras.Model(given, head(known(given)), name="levels_of")
+
+
+def missed(ranks: keras.KerasTensor, levels: keras.KerasTensor) -> keras.KerasTensor:
+    """Loss that is least where a share p of the ranks lies below the level of each probability p: the pinball loss."""
+    above = ops.expand_dims(ranks, 2) - levels
+    wanted = np.array(PROBABILITIES, dtype=np.float32)
+    return ops.mean(ops.maximum(wanted * above, (wanted - 1) * above), axis=(1, 2))
+
+
+def with_levels(network: keras.Model, levels: keras.Model | None = None) -> keras.Model:
+    """A network that answers levels, or that does not; all else stays.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Of `training.networks.redden.build`, with or without levels, which are replaced.
+    levels : keras.Model, optional
+        Of `fit_levels`.
+    """
+    answer = {name: tensor for name, tensor in network.output.items() if name != LEVELS}
+    context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
+    if levels is not None:
+        answer[LEVELS] = levels([context, *(answer[name] for name in POSTERIOR)])
+    return keras.Model(network.inputs, answer, name=network.name)
+
+
+def _known(
+    card: ModelCard,
+    context: keras.KerasTensor,
+    logits: keras.KerasTensor,
+    mean: keras.KerasTensor,
+    scale_tril: keras.KerasTensor,
+) -> keras.KerasTensor:
+    """The context, and the mean and log width of each quantity's marginal, shape (galaxies, columns)."""
+    components, width = mean.shape[1:]
+    combine = combinations(card).T.astype(np.float32)
+    centre = ops.matmul(mean, combine)
+    factors = ops.matmul(ops.reshape(ops.transpose(scale_tril, (0, 1, 3, 2)), (-1, components * width, width)), combine)
+    spread = ops.reshape(factors, (-1, components, width, len(QUANTITIES)))
+    weight = ops.expand_dims(ops.softmax(logits, axis=-1), 2)
+    middle = ops.sum(weight * centre, axis=1, keepdims=True)
+    variance = ops.sum(weight * (ops.sum(ops.square(spread), axis=2) + ops.square(centre - middle)), axis=1)
+    return ops.concatenate([context, middle[:, 0], 0.5 * ops.log(variance)], axis=1)
+
+
+def _gaps(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaps between the levels that are right for all galaxies together, from 0 to 1, shape (quantities, 6)."""
+    levels = np.quantile(ranks, (0, *PROBABILITIES, 1), axis=0)
+    levels[0], levels[-1] = 0, 1
+    gaps = np.maximum(np.diff(levels, axis=0), NARROWEST)
+    return np.asarray((gaps / gaps.sum(axis=0)).T)
+
+
+def _head(middle: NDArray[np.float64], scale: NDArray[np.float64], gaps: NDArray[np.float64]) -> keras.Model:
+    """From what is known to levels; with these gaps before it is fitted."""
+    known = keras.Input(middle.shape)
+    standard = ops.clip(layers.Rescaling(scale.tolist(), (-middle * scale).tolist())(known), -FARTHEST, FARTHEST)
+    x = layers.Dense(gaps.size, kernel_initializer="zeros")(standard)
+    x = layers.Reshape(gaps.shape)(STRONGEST * ops.tanh(x / STRONGEST))
+    shares = ops.softmax(x + np.log(gaps).astype(np.float32), axis=-1)
+    below = np.triu(np.ones((gaps.shape[1],) * 2, dtype=np.float32))[:, :-1]  # adds up the shares so far
+    return keras.Model(known, ops.matmul(shares, below))
+
+
+def _looked_at(context: int, columns: int) -> NDArray[np.bool_]:
+    """Which columns of what is known levels depend on: of the context some, of the answer all."""
+    bands = (context - context_columns(0)) // (context_columns(1) - context_columns(0))
+    magnitude, noise = bands * (1 + RADII.index(APERTURE_RADIUS)), bands * (1 + len(RADII))
+    column = np.arange(columns)
+    looked_at = (column < bands) | (column == context - 2) | (column >= context)
+    for start in (magnitude, noise):
+        looked_at |= (column >= start) & (column < start + bands)
+    return np.asarray(looked_at)
