@@ -33,13 +33,14 @@ install-serving: $(UV) ## Install what serving needs; no tensorflow
 
 models: redden-model paper-models gaussian-model ## Make the committed models again from their seeds, into data/models (hours)
 
-redden-model: install ## The default model: scenes, fit, levels, domain score, reports (about three hours on two cores)
+redden-model: install ## The default model: scenes, fit, levels, domain score, reports (about four hours on two cores)
 	$(RUN) redden-train scenes data/scenes --galaxies 100000 --seed 11
 	$(RUN) redden-train fit redden --data data/scenes --out data/runs/redden --seed 0
-	$(RUN) redden-train calibrate data/runs/redden --data data/scenes
 	$(RUN) redden-train domain data/runs/redden --data data/scenes
-	$(RUN) redden-train scenes data/fresh --galaxies 32000 --seed 12
-	$(RUN) redden-train coverage data/runs/redden --data data/fresh --fresh --scenes 60000 --out data/runs/redden
+	$(RUN) redden-train scenes data/levels --galaxies 64000 --seed 13
+	$(RUN) redden-train calibrate data/runs/redden --data data/levels --fresh --scenes 200000
+	$(RUN) redden-train scenes data/fresh --galaxies 96000 --seed 12
+	$(RUN) redden-train coverage data/runs/redden --data data/fresh --fresh --scenes 200000 --out data/runs/redden
 	$(RUN) redden-train compare-rivals data/runs/redden --data data/scenes --out data/runs/redden
 	$(RUN) redden-train export data/runs/redden data/models
 

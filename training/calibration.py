@@ -20,6 +20,9 @@ Outputs = Mapping[str, NDArray[np.float32]]
 CREDIBILITIES: Final = tuple(np.linspace(0, 1, 41).round(4).tolist())
 """Where coverage curves are given."""
 
+_DRAWN_AT_ONCE: Final = 8192
+"""Galaxies whose samples are drawn at once: factors and noise take many times the memory of the samples."""
+
 
 class Coverage(BaseModel):
     """Share of truths in the 68 % and 95 % intervals; errors let the hits of one galaxy depend on each other."""
@@ -146,12 +149,16 @@ def draw(outputs: Outputs, draws: int, *, seed: int) -> Array:
     """Samples of a Gaussian or mixture posterior in its own coordinates, shape (images, draws, targets)."""
     log_weight, mean, scale_tril = components(outputs)
     rng = np.random.default_rng(seed)
-    # The greatest of logarithms with Gumbel noise is a draw by the weights.
-    noise = rng.gumbel(size=(len(mean), draws, log_weight.shape[1]))
-    component = np.argmax(log_weight[:, None] + noise, axis=-1)
-    row = np.arange(len(mean))[:, None]
-    normal = rng.normal(size=(len(mean), draws, mean.shape[-1], 1))
-    return np.asarray(mean[row, component] + (scale_tril[row, component] @ normal)[..., 0])
+    samples = np.empty((len(mean), draws, mean.shape[-1]))
+    for start in range(0, len(mean), _DRAWN_AT_ONCE):
+        part = slice(start, start + _DRAWN_AT_ONCE)
+        # The greatest of logarithms with Gumbel noise is a draw by the weights.
+        noise = rng.gumbel(size=(*samples[part].shape[:2], log_weight.shape[1]))
+        component = np.argmax(log_weight[part, None] + noise, axis=-1)
+        row = np.arange(start, start + len(component))[:, None]
+        normal = rng.normal(size=(*samples[part].shape, 1))
+        samples[part] = mean[row, component] + (scale_tril[row, component] @ normal)[..., 0]
+    return samples
 
 
 def components(outputs: Outputs) -> tuple[Array, Array, Array]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs
 from redden.photometric import RADII, context_columns
-from redden.posterior import PROBABILITIES, QUANTITIES, combinations
+from redden.posterior import PROBABILITIES, combinations
 from redden.signature import CONTEXT, LEVELS, LOGITS, MEAN, SCALE_TRIL
 from redden.snr import APERTURE_RADIUS
 
@@ -100,14 +100,23 @@ def _known(
 ) -> keras.KerasTensor:
     """The context, and the mean and log width of each quantity's marginal, shape (galaxies, columns)."""
     components, width = mean.shape[1:]
-    combine = combinations(card).T.astype(np.float32)
-    centre = ops.matmul(mean, combine)
-    factors = ops.matmul(ops.reshape(ops.transpose(scale_tril, (0, 1, 3, 2)), (-1, components * width, width)), combine)
-    spread = ops.reshape(factors, (-1, components, width, len(QUANTITIES)))
-    weight = ops.expand_dims(ops.softmax(logits, axis=-1), 2)
-    middle = ops.sum(weight * centre, axis=1, keepdims=True)
-    variance = ops.sum(weight * (ops.sum(ops.square(spread), axis=2) + ops.square(centre - middle)), axis=1)
-    return ops.concatenate([context, middle[:, 0], 0.5 * ops.log(variance)], axis=1)
+    combine = combinations(card).T
+    quantities = combine.shape[1]
+    # Products of flat matrices, which every runtime has and is fast at; columns are components, and in each quantities.
+    each, every = np.eye(components), np.ones((components, 1))
+    centre = _product(layers.Flatten()(mean), np.kron(each, combine))
+    factor = np.einsum("iq,jk->ijkq", combine, np.eye(width)).reshape(width * width, width * quantities)
+    square = ops.square(_product(layers.Flatten()(scale_tril), np.kron(each, factor)))
+    within = _product(square, np.kron(each, np.kron(np.ones((width, 1)), np.eye(quantities))))
+    weight = _product(ops.softmax(logits, axis=-1), np.kron(each, np.ones((1, quantities))))
+    total = np.kron(every, np.eye(quantities))
+    middle = _product(weight * centre, total)
+    variance = _product(weight * (within + ops.square(centre - _product(middle, total.T))), total)
+    return ops.concatenate([context, middle, 0.5 * ops.log(variance)], axis=1)
+
+
+def _product(tensor: keras.KerasTensor, matrix: NDArray[np.floating]) -> keras.KerasTensor:
+    return ops.matmul(tensor, matrix.astype(np.float32))
 
 
 def _gaps(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,8 +134,9 @@ def _head(middle: NDArray[np.float64], scale: NDArray[np.float64], gaps: NDArray
     x = layers.Dense(gaps.size, kernel_initializer="zeros")(standard)
     x = layers.Reshape(gaps.shape)(STRONGEST * ops.tanh(x / STRONGEST))
     shares = ops.softmax(x + np.log(gaps).astype(np.float32), axis=-1)
-    below = np.triu(np.ones((gaps.shape[1],) * 2, dtype=np.float32))[:, :-1]  # adds up the shares so far
-    return keras.Model(known, ops.matmul(shares, below))
+    below = np.triu(np.ones((gaps.shape[1],) * 2))[:, :-1]  # adds up the shares so far
+    levels = _product(layers.Flatten()(shares), np.kron(np.eye(len(gaps)), below))
+    return keras.Model(known, layers.Reshape((len(gaps), below.shape[1]))(levels))
 
 
 def _looked_at(context: int, columns: int) -> NDArray[np.bool_]:

@@ -78,7 +78,7 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
         "part": "all" if fresh else "validation",
         "images": len(mocks),
         "galaxies": len(np.unique(mocks.galaxy)),
-        "mean": {name: mean[row].round(4).tolist() for row, name in enumerate(QUANTITIES)},
+        "mean": {name: mean[row].astype(np.float64).round(4).tolist() for row, name in enumerate(QUANTITIES)},
     }
     card = card.model_copy(update={"levels": True, "trained_with": card.trained_with | {"levels": facts}})
     with_levels(network, levels).save(run / NETWORK_FILE)
