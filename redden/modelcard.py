@@ -79,7 +79,7 @@ class ModelCard(BaseModel):
     trained_on: dict[str, Any]
     """The data set: name, hash, number of galaxies and images, the forward model's settings, the split."""
     trained_with: dict[str, Any]
-    """The fit: loss, optimiser, seed, epochs, version of the code."""
+    """The fit: loss, optimiser, seed, epochs, version of the code; what levels come from."""
     figures_of_merit: dict[str, Any]
     """Errors, label spread, skill and coverage on test galaxies."""
     intended_use: str
@@ -112,6 +112,8 @@ class ModelCard(BaseModel):
         transforms = {target.name: target.transform for target in self.targets}
         if set(transforms) != {"a_v", "e_bv", "log_ssfr"} or len(self.targets) != len(transforms):
             raise ValueError("targets must be a_v, e_bv and log_ssfr, each once")
+        if self.posterior == "point" and self.levels:
+            raise ValueError("levels are for models with a posterior; this one gives point estimates")
         if self.posterior != "point" and not transforms["a_v"] == transforms["e_bv"] == "log":
             raise ValueError(
                 f"a {self.posterior} posterior needs a_v and e_bv as logarithms, so that R_V has a distribution"

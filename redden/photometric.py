@@ -36,6 +36,20 @@ def context_columns(bands: int) -> int:
     return bands * (len(RADII) + 2) + 5
 
 
+def context_places(columns: int) -> dict[str, slice]:
+    """Where things stand in a context of this width, see `photometric`.
+
+    Returns
+    -------
+    dict of str to slice
+        ``present``, ``magnitude`` (that in `redden.snr.APERTURE_RADIUS`), ``noise`` and ``known``.
+    """
+    bands = (columns - context_columns(0)) // (context_columns(1) - context_columns(0))
+    starts = {"present": 0, "magnitude": 1 + RADII.index(APERTURE_RADIUS), "noise": 1 + len(RADII)}
+    places = {name: slice(start * bands, (start + 1) * bands) for name, start in starts.items()}
+    return places | {"known": slice(columns - 2, columns - 1)}
+
+
 def photometric(
     pixels: NDArray[np.floating], redshift: NDArray[np.floating] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -100,7 +100,7 @@ def exceedance(
 
 
 def combinations(card: ModelCard, names: tuple[QuantityName, ...] = QUANTITIES) -> NDArray[np.float64]:
-    """The coordinates of quantities as combinations of those of a posterior, shape (quantities, targets).
+    """The coordinates of quantities as combinations of those of a posterior.
 
     Parameters
     ----------
@@ -108,6 +108,11 @@ def combinations(card: ModelCard, names: tuple[QuantityName, ...] = QUANTITIES) 
         Of a model with a posterior, in which ln R_V is ln A_V - ln E(B-V).
     names : tuple of QuantityName
         Which quantities.
+
+    Returns
+    -------
+    ndarray, shape (quantities, targets)
+        In the order of `names` and of the card's targets.
     """
     axes = np.eye(len(card.targets))
     along: dict[QuantityName, NDArray[np.float64]] = {target.name: axes[i] for i, target in enumerate(card.targets)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from redden.posterior import QUANTITIES
 from training.comparison import Answered, Assessment, Method, Row, ask, compare, remembered
+from training.coverage_report import check_not_calibrated_on
 from training.dataset import DatasetCard
 from training.metrics import Figure
 from training.observe import ObservationPrior
@@ -64,9 +65,11 @@ def assess(
     Raises
     ------
     ModelCardError, DatasetError
-        If a model or the data set cannot be used.
+        If a model or the data set cannot be used; or if levels of a model come from all galaxies of the data set.
     """
     networks = [Network(directory) for directory in models]
+    for network in networks:
+        check_not_calibrated_on(network.card, data)
     means = [PosteriorMean(network) for network in networks if network.card.posterior != "point"]
     contenders: list[Method] = [*networks, *means]
     card, scenes = load_scenes(data)

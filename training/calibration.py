@@ -1,4 +1,4 @@
-"""Whether posteriors hold what they promise: coverage, PIT, TARP, the joint posterior's samples."""
+"""Whether posteriors hold what they promise: coverage, PIT, and TARP of the joint posterior."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -94,7 +94,7 @@ def coverage_in_bins(
 def pit(card: ModelCard, outputs: Outputs, truth: Mapping[str, Array]) -> dict[QuantityName, Array]:
     """Probability integral transform: the posterior's probability of a value below the truth, for each quantity.
 
-    Uniform between 0 and 1 if the posteriors are calibrated. The card's levels are part of the posterior.
+    Uniform between 0 and 1 if the posteriors are calibrated. Levels that the card promises are part of the posterior.
 
     Parameters
     ----------

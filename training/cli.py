@@ -145,7 +145,7 @@ def fit(
 
         with user_errors():
             fit_one(Config.read(config).model_copy(update={"seed": seed}), data, out, print)
-        print(f"Next: redden-train calibrate {out} --data {data}")
+        print(f"Next: redden-train domain {out} --data {data}")
         return
     from training.fit import fit as fit_network
     from training.networks import RECIPES
@@ -169,7 +169,7 @@ def ensemble(
 
     with user_errors():
         join_runs(runs, out)
-    print(f"Next: redden-train calibrate {out} --data DATA")
+    print(f"Next: redden-train domain {out} --data DATA")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from redden.errors import ModelCardError
+from redden.modelcard import ModelCard
 from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
 from training.calibration import (
     Array,
@@ -25,7 +26,7 @@ from training.calibration import (
 )
 from training.dataset import DatasetCard, DatasetError, Part
 from training.observe import SELECTED_IN, ObservationPrior
-from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
+from training.rivals.mocks import ALL_BANDS, Mocks
 from training.rivals.network import Network
 from training.scene_set import load_scenes
 
@@ -44,8 +45,12 @@ TARP_DRAWS: Final = 200
 _MEDIAN: Final = PROBABILITIES.index(0.5)
 
 
+EVERYONE: Final = "all"
+"""Part of a data set, in a card, that levels were fitted to: all galaxies, or those of ``validation``."""
+
+
 class Calibration(BaseModel):
-    """What the posteriors of a model hold on test galaxies, seen in every band set at every depth of the training."""
+    """What the posteriors of a model hold on test galaxies, seen in each set of bands at the depths of the training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,7 +72,7 @@ class Calibration(BaseModel):
     curves: dict[str, Curve]
     """Coverage of all central intervals, by quantity."""
     tarp: Curve
-    """Expected coverage of the joint posterior of A_V, E(B-V) and log sSFR, before the levels of the card."""
+    """Expected coverage of the joint posterior of A_V, E(B-V) and log sSFR, before the levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
     ModelCardError
         If this is no run or model, or one that gives point estimates.
     DatasetError
-        If the data set cannot be used, or is called fresh and has the seed of the one that was fitted to.
+        If the data set cannot be used, or the levels come from all its galaxies, or it is called fresh and has the seed
+        of the one that was fitted to.
     """
     network = Network(directory)
     card = network.card
@@ -112,7 +118,7 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
         raise ModelCardError(f"model {card.name} gives point estimates: it has no intervals.")
     if fresh:
         check_fresh(data, card.trained_on, f"{card.name} was fitted to")
-        check_fresh(data, card.trained_with.get("levels", {}), f"the levels of {card.name} were fitted to")
+    check_not_calibrated_on(card, data)
     found = _answered(network, data, None if fresh else "test", seed, scenes)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
@@ -172,21 +178,36 @@ def check_fresh(data: Path, used: Mapping[str, Any], use: str) -> None:
         raise DatasetError(f"{data} has the seed of the data set that {use} ({seed}), so its galaxies; {another}")
 
 
+def check_not_calibrated_on(card: ModelCard, data: Path) -> None:
+    """Check that the levels of a model do not come from all galaxies of a data set, its test galaxies included.
+
+    Raises
+    ------
+    DatasetError
+        If they do, or from galaxies of the same seed.
+    """
+    levels = card.trained_with.get("levels", {})
+    if levels.get("part") == EVERYONE:
+        check_fresh(data, levels, f"the levels of {card.name} were fitted to")
+
+
 def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:
     """What a network says of observed scenes of one part of the split, or of all."""
     _, scenes = load_scenes(data)
     inside = scenes if part is None else scenes.part(part, network.card.trained_on["split_seed"])
     mocks = Mocks.observe(inside, ObservationPrior(), seed=seed, most=most)
-    band_sets = [band_set for band_set in BAND_SETS if network.takes(band_set)]
-    outputs = [network.outputs(mocks.seen_in(band_set)) for band_set in band_sets]
-    sets = len(band_sets)
+    names, outputs, redshift = [], [], []
+    for name, seen in network.views(mocks, seed=seed + 1):
+        names.append(name)
+        outputs.append(network.outputs(seen))
+        redshift.append(seen.redshift[:, 0])
     return _Answered(
         outputs={name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]},
-        truth={name: np.tile(values, sets) for name, values in mocks.truth.items()},
-        galaxy=np.tile(mocks.galaxy, sets),
-        snr=np.tile(mocks.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64), sets),
-        redshift=np.concatenate([mocks.seen_in(band_set).redshift[:, 0] for band_set in band_sets]),
-        bands=np.repeat([band_set.name for band_set in band_sets], len(mocks)),
+        truth={name: np.tile(values, len(names)) for name, values in mocks.truth.items()},
+        galaxy=np.tile(mocks.galaxy, len(names)),
+        snr=np.tile(mocks.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64), len(names)),
+        redshift=np.concatenate(redshift),
+        bands=np.repeat(names, len(mocks)),
     )
 
 

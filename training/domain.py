@@ -10,20 +10,19 @@ from typing import Final
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 from numpy.typing import NDArray
 
 from redden.modelinput import Inputs
-from redden.photometric import RADII, context_columns
+from redden.photometric import context_places
 from redden.signature import CONTEXT, DOMAIN
+from training.heads import fit_head, pinball_loss, standardised
 from training.networks.redden import STRANGENESS
 
 FALSE_ALARMS: Final = 0.01
 """Share of the galaxies of the training kind that are called strange."""
 USUAL: Final = 16
 """Units of the layer that knows which strangeness is usual."""
-FARTHEST: Final = 8.0
-"""Context farther from its mean is cut off, in units of its spread."""
 BATCH: Final = 512
 
 
@@ -46,31 +45,15 @@ def fit_usual(context: NDArray[np.float32], strangeness: NDArray[np.float64], *,
     """
     keras.utils.set_random_seed(seed)
     given = keras.Input((context.shape[1],), name=CONTEXT)
-    scale = _looked_at(context.shape[1]) / np.maximum(context.std(axis=0), 1e-3)
-    standard = layers.Rescaling(scale.tolist(), (-context.mean(axis=0) * scale).tolist())(given)
-    x = layers.Dense(USUAL, activation="relu")(ops.clip(standard, -FARTHEST, FARTHEST))
+    looked_at = np.zeros(context.shape[1], dtype=bool)
+    places = context_places(context.shape[1])
+    for name in ("present", "noise", "known"):
+        looked_at[places[name]] = True
+    x = layers.Dense(USUAL, activation="relu")(standardised(given, context, looked_at))
     usual = keras.Model(given, layers.Reshape(())(layers.Dense(1)(x)), name="usual")
-    # What is compiled is another model of the same layers: what is saved must not know of a loss of ours.
-    fitted = keras.Model(usual.input, usual.output)
-    schedule = keras.optimizers.schedules.CosineDecay(1e-2, epochs * (len(context) // BATCH + 1))
-    fitted.compile(keras.optimizers.Adam(schedule), exceeded_by_few, jit_compile=False)
-    fitted.fit(context, strangeness, batch_size=BATCH, epochs=epochs, verbose=0)
+    loss = pinball_loss(1 - FALSE_ALARMS)
+    fit_head(usual, context, strangeness, loss, learning_rate=1e-2, epochs=epochs, batch=BATCH)
     return usual
-
-
-def _looked_at(columns: int) -> NDArray[np.bool_]:
-    """Which columns of a context of `redden.photometric` the usual level may depend on."""
-    bands = (columns - context_columns(0)) // (context_columns(1) - context_columns(0))
-    noise = bands * (1 + len(RADII))
-    column = np.arange(columns)
-    known = column == columns - 2
-    return np.asarray((column < bands) | ((column >= noise) & (column < noise + bands)) | known)
-
-
-def exceeded_by_few(scores: keras.KerasTensor, level: keras.KerasTensor) -> keras.KerasTensor:
-    """Loss that is least where 1 % of the scores exceed the level: the pinball loss (Koenker & Bassett 1978)."""
-    above = scores - level
-    return ops.maximum((1 - FALSE_ALARMS) * above, -FALSE_ALARMS * above)
 
 
 def with_domain(network: keras.Model, usual: keras.Model | None = None) -> keras.Model:

@@ -13,15 +13,14 @@ from sklearn.metrics import roc_auc_score
 from training.domain import score
 from training.domain_data import Cutouts, band_sets
 from training.observe import REDSHIFT_ERROR, SELECTED_IN
+from training.rivals.mocks import ANY
 
 SNR_EDGES: Final = (5.0, 7.0, 10.0, 20.0, np.inf)
 """Bins of the signal-to-noise ratio in the reddest of the paper's bands."""
 
 
-ANY: Final = "any"
-"""Column of the bands, and the knowledge of the redshift, that training batches have: from one band to all."""
 ANY_SEED: Final = 0
-"""Of the draw of these."""
+"""Seed of the draw of any bands."""
 
 
 class Detection(BaseModel):
@@ -99,6 +98,7 @@ def domain_report(
             kinds[kind][name] = _detection(usual, score(network, cutouts.shown_in(bands, shown)), threshold)
     rng = np.random.default_rng(ANY_SEED)
     usual = score(network, inliers.shown_at_random(bands, rng))
+    false_alarms[ANY] = _false_alarms(usual > threshold, inliers.snr[:, bands.index(SELECTED_IN[-1])])
     for kind, cutouts in outliers.items():
         kinds[kind][ANY] = _detection(usual, score(network, cutouts.shown_at_random(bands, rng)), threshold)
     return DomainReport(threshold=threshold, galaxies=len(inliers), false_alarms=false_alarms, kinds=kinds)

@@ -89,8 +89,12 @@ def read_network(run: Path, card: ModelCard) -> keras.Model:
     """
     if not (run / NETWORK_FILE).exists():
         raise ModelCardError(f"{run} is no run: it has no {NETWORK_FILE}. `redden-train fit redden` makes one.")
-    network = keras.models.load_model(run / NETWORK_FILE) if card.posterior == "mixture" else None
-    if network is None or all(layer.name != STRANGENESS for layer in network.layers):
+    if card.posterior != "mixture":
+        raise ModelCardError(
+            f"{run} is a run of {card.name}; levels and domain score are for runs of the redden model."
+        )
+    network = keras.models.load_model(run / NETWORK_FILE)
+    if all(layer.name != STRANGENESS for layer in network.layers):
         raise ModelCardError(
             f"the network of {run} has not learned to tell strange cutouts: fit one with `redden-train fit redden`."
         )

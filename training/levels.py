@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from redden.modelcard import ModelCard
 from redden.modelinput import Inputs
-from redden.photometric import RADII, context_columns
+from redden.photometric import context_places
 from redden.posterior import PROBABILITIES, combinations
-from redden.signature import CONTEXT, LEVELS, LOGITS, MEAN, SCALE_TRIL
-from redden.snr import APERTURE_RADIUS
+from redden.signature import CONTEXT, LEVELS, MEAN, OUTPUTS
+from training.heads import fit_head, pinball_loss, standardised
 
-POSTERIOR: Final = (LOGITS, MEAN, SCALE_TRIL)
+POSTERIOR: Final = OUTPUTS["mixture"]
 """Outputs that the levels follow from, beside the context."""
-FARTHEST: Final = 8.0
-"""What levels follow from is cut off farther from its mean, in units of its spread."""
 STRONGEST: Final = 2.0
 """Logarithm of the largest factor on the gap between two levels, before all gaps add up to one."""
 NARROWEST: Final = 1e-4
@@ -55,23 +53,16 @@ def fit_levels(card: ModelCard, inputs: Inputs, ranks: NDArray[np.float64], *, e
     """
     keras.utils.set_random_seed(seed)
     given = [keras.Input(inputs[name].shape[1:], name=name) for name in (CONTEXT, *POSTERIOR)]
-    known = keras.Model(given, _known(card, *given))
+    known = keras.Model(given, what_is_known(card, inputs[MEAN].mean(axis=(0, 1), dtype=np.float64), *given))
     seen = known.predict([inputs[tensor.name] for tensor in given], batch_size=BATCH, verbose=0)
-    scale = _looked_at(inputs[CONTEXT].shape[1], seen.shape[1]) / np.maximum(seen.std(axis=0), 1e-3)
-    head = _head(seen.mean(axis=0), scale, _gaps(ranks))
-    # What is compiled is another model of the same layers: what is saved must not know of a loss of ours.
-    fitted = keras.Model(head.input, head.output)
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * (len(seen) // BATCH + 1))
-    fitted.compile(keras.optimizers.Adam(schedule), missed, jit_compile=False)
-    fitted.fit(seen, ranks, batch_size=BATCH, epochs=epochs, verbose=0)
+    context = inputs[CONTEXT].shape[1]
+    looked_at = np.arange(seen.shape[1]) >= context  # of the answer all, of the context some
+    for place in context_places(context).values():
+        looked_at[place] = True
+    head = _head(seen, looked_at, _gaps(ranks))
+    loss = pinball_loss(PROBABILITIES)
+    fit_head(head, seen, ranks[..., None], loss, learning_rate=LEARNING_RATE, epochs=epochs, batch=BATCH)
     return keras.Model(given, head(known(given)), name="levels_of")
-
-
-def missed(ranks: keras.KerasTensor, levels: keras.KerasTensor) -> keras.KerasTensor:
-    """Loss that is least where a share p of the ranks lies below the level of each probability p: the pinball loss."""
-    above = ops.expand_dims(ranks, 2) - levels
-    wanted = np.array(PROBABILITIES, dtype=np.float32)
-    return ops.mean(ops.maximum(wanted * above, (wanted - 1) * above), axis=(1, 2))
 
 
 def with_levels(network: keras.Model, levels: keras.Model | None = None) -> keras.Model:
@@ -83,6 +74,11 @@ def with_levels(network: keras.Model, levels: keras.Model | None = None) -> kera
         Of `training.networks.redden.build`, with or without levels, which are replaced.
     levels : keras.Model, optional
         Of `fit_levels`.
+
+    Returns
+    -------
+    keras.Model
+        With the same inputs and weights; it answers ``levels`` if there are some.
     """
     answer = {name: tensor for name, tensor in network.output.items() if name != LEVELS}
     context = next(tensor for tensor in network.inputs if tensor.name == CONTEXT)
@@ -91,28 +87,45 @@ def with_levels(network: keras.Model, levels: keras.Model | None = None) -> kera
     return keras.Model(network.inputs, answer, name=network.name)
 
 
-def _known(
+def what_is_known(
     card: ModelCard,
+    usual: NDArray[np.float64],
     context: keras.KerasTensor,
     logits: keras.KerasTensor,
     mean: keras.KerasTensor,
     scale_tril: keras.KerasTensor,
 ) -> keras.KerasTensor:
-    """The context, and the mean and log width of each quantity's marginal, shape (galaxies, columns)."""
+    """What levels follow from: the context, and the mean and the log width of each quantity's marginal.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Says the order of the targets.
+    usual : ndarray of float, shape (targets,)
+        Taken off the means.
+    context, logits, mean, scale_tril : tensor
+        See ``redden.signature``.
+
+    Returns
+    -------
+    tensor, shape (galaxies, columns of the context + 8)
+        Means and log widths are those of `redden.posterior.QUANTITIES`, in the coordinates of the posterior.
+    """
     components, width = mean.shape[1:]
     combine = combinations(card).T
     quantities = combine.shape[1]
     # Products of flat matrices, which every runtime has and is fast at; columns are components, and in each quantities.
+    # Some round what goes into a product to three digits, so means must be small beside the widths.
     each, every = np.eye(components), np.ones((components, 1))
-    centre = _product(layers.Flatten()(mean), np.kron(each, combine))
+    centre = _product(layers.Flatten()(mean - usual.astype(np.float32)), np.kron(each, combine))
     factor = np.einsum("iq,jk->ijkq", combine, np.eye(width)).reshape(width * width, width * quantities)
     square = ops.square(_product(layers.Flatten()(scale_tril), np.kron(each, factor)))
     within = _product(square, np.kron(each, np.kron(np.ones((width, 1)), np.eye(quantities))))
     weight = _product(ops.softmax(logits, axis=-1), np.kron(each, np.ones((1, quantities))))
     total = np.kron(every, np.eye(quantities))
-    middle = _product(weight * centre, total)
-    variance = _product(weight * (within + ops.square(centre - _product(middle, total.T))), total)
-    return ops.concatenate([context, middle, 0.5 * ops.log(variance)], axis=1)
+    average = _product(weight * centre, total)
+    variance = _product(weight * (within + ops.square(centre - _product(average, total.T))), total)
+    return ops.concatenate([context, average, 0.5 * ops.log(variance)], axis=1)
 
 
 def _product(tensor: keras.KerasTensor, matrix: NDArray[np.floating]) -> keras.KerasTensor:
@@ -127,24 +140,10 @@ def _gaps(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((gaps / gaps.sum(axis=0)).T)
 
 
-def _head(middle: NDArray[np.float64], scale: NDArray[np.float64], gaps: NDArray[np.float64]) -> keras.Model:
+def _head(seen: NDArray[np.float32], looked_at: NDArray[np.bool_], gaps: NDArray[np.float64]) -> keras.Model:
     """From what is known to levels; with these gaps before it is fitted."""
-    known = keras.Input(middle.shape)
-    standard = ops.clip(layers.Rescaling(scale.tolist(), (-middle * scale).tolist())(known), -FARTHEST, FARTHEST)
-    x = layers.Dense(gaps.size, kernel_initializer="zeros")(standard)
+    known = keras.Input(looked_at.shape)
+    x = layers.Dense(gaps.size, kernel_initializer="zeros")(standardised(known, seen, looked_at))
     x = layers.Reshape(gaps.shape)(STRONGEST * ops.tanh(x / STRONGEST))
     shares = ops.softmax(x + np.log(gaps).astype(np.float32), axis=-1)
-    below = np.triu(np.ones((gaps.shape[1],) * 2))[:, :-1]  # adds up the shares so far
-    levels = _product(layers.Flatten()(shares), np.kron(np.eye(len(gaps)), below))
-    return keras.Model(known, layers.Reshape((len(gaps), below.shape[1]))(levels))
-
-
-def _looked_at(context: int, columns: int) -> NDArray[np.bool_]:
-    """Which columns of what is known levels depend on: of the context some, of the answer all."""
-    bands = (context - context_columns(0)) // (context_columns(1) - context_columns(0))
-    magnitude, noise = bands * (1 + RADII.index(APERTURE_RADIUS)), bands * (1 + len(RADII))
-    column = np.arange(columns)
-    looked_at = (column < bands) | (column == context - 2) | (column >= context)
-    for start in (magnitude, noise):
-        looked_at |= (column >= start) & (column < start + bands)
-    return np.asarray(looked_at)
+    return keras.Model(known, ops.cumsum(shares, axis=-1)[..., :-1])

@@ -38,6 +38,7 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
     written = card(
         interval_scale={"a_v": 1.1},
         figures_of_merit={"a_v": {"r2": 0.3}},
+        posterior="mixture",
         levels=True,
         domain={"threshold": 4.5},
     )
@@ -60,6 +61,7 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ({"surprise": 1}, "Extra inputs"),
         ({"posterior": "mixture", "targets": (Target(name="a_v"), *LOGARITHMIC[1:])}, "a mixture posterior needs"),
         ({"domain": {"threshold": float("nan")}}, "finite"),
+        ({"posterior": "point", "levels": True}, "levels are for models with a posterior"),
     ],
 )
 def test_a_card_that_cannot_be_served_is_refused(change: dict[str, Any], hint: str) -> None:

@@ -33,6 +33,8 @@ SEVEN = tuple(BANDS)
 COMPONENTS = 4
 THRESHOLD = 5.5
 """Of the domain score of any-band, which is the number of bands."""
+LEVELS = (0.01, 0.1, 0.4, 0.8, 0.95)
+"""At which any-band takes its quantiles."""
 MODELS = {
     "gaussian-3band": (THREE, "gaussian", "joint"),
     "paper-1band": (THREE[:1], "point", "each-band"),
@@ -73,6 +75,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 Target(name="log_ssfr"),
             ),
             posterior=posterior,
+            levels=posterior == "mixture",
             redshift_range=(5.5, 9.0) if posterior == "mixture" else None,
             domain={"threshold": THRESHOLD} if posterior == "mixture" else None,
             trained_on={},
@@ -109,6 +112,9 @@ def _export(directory: Path, bands: int, posterior: str, seed: int) -> None:
     if posterior == "mixture":
         outputs["logits"] = layers.Dense(COMPONENTS, name="logits")(hidden)
         outputs["domain"] = layers.Reshape((), name="domain")(outputs["domain"])
+        odds = keras.initializers.Constant(np.tile(np.log(LEVELS) - np.log1p(-np.array(LEVELS)), 4))
+        levels = layers.Dense(4 * len(LEVELS), "sigmoid", kernel_initializer="zeros", bias_initializer=odds)(hidden)
+        outputs["levels"] = layers.Reshape((4, len(LEVELS)), name="levels")(levels)
     signature = {
         name: keras.InputSpec(shape=(None, *tensor.shape[1:]), dtype="float32", name=name)
         for name, tensor in inputs.items()

@@ -40,6 +40,8 @@ def test_rows_have_the_verdict_of_single_galaxies(model, models_dir, model_serve
         assert ("out_of_domain" in row["flags"].split()) == (answer.in_domain is False)
         assert row["flags"].split() == list(dict.fromkeys(flag.code for flag in answer.flags))
         assert row["a_v"] == pytest.approx(answer.quantities.a_v.median, rel=1e-5)
+        interval = [row["a_v_lower_68"], row["a_v_upper_68"]]
+        assert interval == pytest.approx(answer.quantities.a_v.interval_68, rel=1e-5)
     assert [row["in_domain"] for row in rows] == ([True, False, True] if model == "any-band" else [None, None])
 
 

@@ -1,30 +1,42 @@
-"""Calibration of a run, from validation galaxies to its card, and the report on test galaxies."""
+"""Calibration of a run, from held-out galaxies to the levels of its network, and the report on others."""
 
 import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from redden.errors import ModelCardError
 from redden.modelcard import CARD_FILE
+from redden.photometric import context_columns
 from redden.posterior import quantiles
+from redden.signature import CONTEXT, DOMAIN, LEVELS, PIXELS
 from tests.training.unfitted import write_unfitted
+from training.assess import assess
 from training.calibration import draw
 from training.cli import app
-from training.coverage_report import report
+from training.coverage_report import CALIBRATION_FILE, report
 from training.dataset import DatasetCard, DatasetError
+from training.domain import fit_usual, with_domain
 from training.levels_run import calibrate
 from training.observe import ObservationPrior
 from training.predict import open_model
-from training.rivals.mocks import BAND_SETS, Mocks
+from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
 from training.rivals.network import Network, PosteriorMean
 from training.scene_set import load_scenes
 
 # keras asks numpy for a view in an old way when it saves what a fit has updated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+RNG = np.random.default_rng(0)
+GALAXIES = {
+    PIXELS: RNG.normal(size=(7, 32, 32, len(ALL_BANDS))).astype(np.float32),
+    CONTEXT: RNG.normal(size=(7, context_columns(len(ALL_BANDS)))).astype(np.float32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +51,7 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
     out = tmp_path / "redden"
     shutil.copytree(run, out)
     before = report(out, blob_scenes, seed=2, scenes=400)
-    result = CliRunner().invoke(app, ["calibrate", str(out), "--data", str(blob_scenes), "--fresh"])
+    result = CliRunner().invoke(app, ["calibrate", str(out), "--data", str(blob_scenes)])
     assert result.exit_code == 0, result.output
     assert "log_ssfr: 0." in result.output
     card, _ = open_model(out)
@@ -53,9 +65,9 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
         every = bins["all"][""]
         assert every.held_68.value == pytest.approx(0.68, abs=4 * every.held_68.error), name
         assert every.held_95.value == pytest.approx(0.95, abs=4 * every.held_95.error), name
-        assert list(bins["bands"]) == [band_set.name for band_set in BAND_SETS]
+        assert list(bins["bands"]) == [*(band_set.name for band_set in BAND_SETS), "any"]
         known = sum(bins["bands"][band_set.name].images for band_set in BAND_SETS if band_set.redshift)
-        assert sum(found.images for found in bins["redshift"].values()) == known
+        assert known < sum(found.images for found in bins["redshift"].values()) < known + bins["bands"]["any"].images
     assert np.mean(after.pit["a_v"]) == pytest.approx(1, abs=0.01)
 
 
@@ -75,8 +87,42 @@ def test_levels_can_be_fitted_to_another_data_set_which_is_no_test_then(
     part = calibrate(out, blob_scenes, seed=1, scenes=10_000).trained_with["levels"]
     assert (fitted_to["part"], part["part"]) == ("all", "validation")
     assert fitted_to["galaxies"] > 5 * part["galaxies"]
+    calibrate(out, blob_scenes, seed=1, scenes=10_000, fresh=True)
+    for fresh in (True, False):
+        with pytest.raises(DatasetError, match="the data set that the levels of redden were fitted to"):
+            report(out, blob_scenes, seed=2, scenes=100, fresh=fresh)
     with pytest.raises(DatasetError, match="the data set that the levels of redden were fitted to"):
-        report(out, blob_scenes, seed=2, scenes=100, fresh=True)
+        assess([out], blob_scenes, tmp_path, seed=0, test_scenes=10, train_scenes=10)
+
+
+def test_levels_and_domain_score_leave_each_other_alone(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "redden"
+    shutil.copytree(run, out)
+    (out / CALIBRATION_FILE).write_text("of earlier levels")
+    plain = open_model(out)[1](GALAXIES)
+    calibrate(out, blob_scenes, seed=1, scenes=200)
+    assert not (out / CALIBRATION_FILE).exists()
+    calibrated = open_model(out)[1](GALAXIES)
+    usual = fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7), epochs=1, seed=0)
+    with_domain(keras.models.load_model(out / "network.keras"), usual).save(out / "network.keras")
+    scored = open_model(out)[1](GALAXIES)
+    calibrate(out, blob_scenes, seed=1, scenes=200)
+    again = open_model(out)[1](GALAXIES)
+    assert set(again) == {*plain, LEVELS}
+    assert not np.allclose(scored[DOMAIN], plain[DOMAIN])
+    for name, values in again.items():
+        np.testing.assert_allclose(values, scored[name], atol=1e-5)
+        if name != DOMAIN:
+            np.testing.assert_allclose(values, calibrated[name], atol=1e-5)
+
+
+def test_levels_are_for_networks_with_a_mixture(run: Path, blob_scenes: Path, tmp_path: Path) -> None:
+    gaussian = tmp_path / "redden"
+    shutil.copytree(run, gaussian)
+    card = json.loads((gaussian / CARD_FILE).read_text())
+    (gaussian / CARD_FILE).write_text(json.dumps(card | {"posterior": "gaussian"}))
+    with pytest.raises(ModelCardError, match="are for runs of the redden model"):
+        calibrate(gaussian, blob_scenes, seed=1, scenes=100)
 
 
 def test_levels_are_fitted_before_a_model_is_exported(run: Path, blob_scenes: Path, tmp_path: Path) -> None:

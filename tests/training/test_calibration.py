@@ -56,6 +56,13 @@ def test_a_right_posterior_is_found_right() -> None:
         assert coverage_curve(values, galaxy).held == pytest.approx(CREDIBILITIES, abs=0.03)
 
 
+def test_samples_are_those_of_their_own_galaxy_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, _ = posterior(1.0)
+    monkeypatch.setattr("training.calibration._DRAWN_AT_ONCE", 1000)
+    samples = draw(outputs, 50, seed=0)
+    assert samples.mean(axis=1) == pytest.approx(outputs[MEAN].mean(axis=1), abs=0.3)
+
+
 def test_images_of_one_galaxy_count_as_one() -> None:
     truth = np.random.default_rng(0).normal(size=500)
     intervals = np.tile([-2.0, -1, 0, 1, 2], (500, 1))

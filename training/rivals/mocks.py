@@ -46,6 +46,10 @@ BAND_SETS: Final = (
 """The sets that are compared, by the number of bands and whether the redshift is known."""
 
 
+ANY: Final = "any"
+"""Name of the set of any bands, drawn for each galaxy, with or without a redshift, as in training batches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mocks:
     """Observed galaxies whose truth is known.
@@ -126,7 +130,13 @@ class Mocks:
         return type(self)(pixels, redshift, self.truth, self.galaxy, self.snr)
 
     def seen_at_random(self, rng: np.random.Generator) -> Self:
-        """The same images with the bands and the knowledge of the redshift that training batches have."""
+        """The same images to observers with any bands, and with no, an exact or an inexact redshift, as in training.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws bands and redshifts for each image, see `training.batches`.
+        """
         pixels = self.pixels.copy()
         pixels.transpose(0, 3, 1, 2)[~draw_bands(ALL_BANDS, len(self), rng)] = np.nan
         return type(self)(pixels, draw_redshifts(self.redshift[:, 0], rng), self.truth, self.galaxy, self.snr)

@@ -1,15 +1,16 @@
 """A redden model as one method among the others: from pixels to quantiles, by the code that serving uses."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redden.modelinput import model_inputs
+from redden.modelinput import Inputs, model_inputs
 from redden.posterior import QUANTITIES, combinations, quantiles
 from training.calibration import components
 from training.predict import open_model
-from training.rivals.mocks import ALL_BANDS, Answer, BandSet, Mocks, points
+from training.rivals.mocks import ALL_BANDS, ANY, BAND_SETS, Answer, BandSet, Mocks, points
 
 
 class Network:
@@ -32,10 +33,27 @@ class Network:
             return any(band in self.card.bands for band in band_set.bands)
         return band_set.redshift <= self.card.takes_redshift and set(self.card.bands) <= set(band_set.bands)
 
+    def views(self, mocks: Mocks, *, seed: int) -> Iterator[tuple[str, Mocks]]:
+        """Mock galaxies in each set of bands that it can answer from, with the set's name.
+
+        Parameters
+        ----------
+        mocks : Mocks
+            In all bands.
+        seed : int
+            Of the draw of any bands, as in training batches; they are the last set, for a network that takes them.
+        """
+        yield from ((each.name, mocks.seen_in(each)) for each in BAND_SETS if self.takes(each))
+        if self.card.takes_any_bands:
+            yield ANY, mocks.seen_at_random(np.random.default_rng(seed))
+
+    def inputs(self, mocks: Mocks) -> Inputs:
+        """What the network is given, see ``redden.signature``."""
+        return model_inputs(mocks.pixels[..., self._columns], self.card, mocks.redshift)
+
     def outputs(self, mocks: Mocks) -> dict[str, NDArray[np.float32]]:
         """What the network answers, see ``redden.signature``."""
-        pixels = mocks.pixels[..., self._columns]
-        return self._predict(model_inputs(pixels, self.card, mocks.redshift))
+        return self._predict(self.inputs(mocks))
 
     def answer(self, mocks: Mocks) -> Answer:
         """Quantiles for galaxies."""
@@ -47,7 +65,7 @@ class PosteriorMean:
 
     The median has the least absolute error, the mean the least squared one, which R2 counts. Where a posterior is
     skewed, as that of A_V is, a method that answers means, such as trees fitted by squares, is fairly compared by R2
-    only to this. Means are those of the network itself; the levels of its card move quantiles only.
+    only to this. Means are those of the network itself; levels move quantiles only.
 
     Parameters
     ----------
