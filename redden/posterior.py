@@ -158,6 +158,10 @@ def _levels(card: ModelCard, outputs: Mapping[str, NDArray[np.float32]], galaxie
     shape = (galaxies, len(QUANTITIES), len(PROBABILITIES))
     if not card.levels:
         return np.broadcast_to(PROBABILITIES, shape)
+    if LEVELS in outputs and outputs[LEVELS].shape != shape:
+        raise ModelCardError(
+            f"model {card.name} answered levels of shape {outputs[LEVELS].shape}, not {shape}. Export it again."
+        )
     levels = _output(card, outputs, LEVELS, shape)
     if not (np.diff(_bounded(levels)) > 0).all():
         raise ModelCardError(f"model {card.name} answered levels that do not rise between 0 and 1. Export it again.")

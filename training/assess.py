@@ -67,9 +67,7 @@ def assess(
     ModelCardError, DatasetError
         If a model or the data set cannot be used; or if levels of a model come from all galaxies of the data set.
     """
-    networks = [Network(directory) for directory in models]
-    for network in networks:
-        check_not_calibrated_on(network.card, data)
+    networks = _networks(models, data)
     means = [PosteriorMean(network) for network in networks if network.card.posterior != "point"]
     contenders: list[Method] = [*networks, *means]
     card, scenes = load_scenes(data)
@@ -113,7 +111,7 @@ def assess_slow(
         As for `assess`. Of the test galaxies the first that are detected are taken, one image of each, in three and in
         seven bands. What `slow` answers is kept in `memory`, galaxy by galaxy: a run that was stopped goes on there.
     """
-    networks = [Network(directory) for directory in models]
+    networks = _networks(models, data)
     card, scenes = load_scenes(data)
     split_seed = networks[0].card.trained_on["split_seed"]
     mocks = Mocks.observe(
@@ -131,6 +129,14 @@ def assess_slow(
             answers.append(_one_by_one(slow, seen, asked / band_set.name))
         rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
     return _assessment(networks[0], card, seed, 0, rows)
+
+
+def _networks(models: Sequence[Path], data: Path) -> list[Network]:
+    """Models that may be tested on a data set."""
+    networks = [Network(directory) for directory in models]
+    for network in networks:
+        check_not_calibrated_on(network.card, data)
+    return networks
 
 
 def _one_by_one(method: Method, seen: Mocks, place: Path) -> Answered:
