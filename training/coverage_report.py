@@ -26,7 +26,7 @@ from training.calibration import (
 )
 from training.dataset import DatasetCard, DatasetError, Part
 from training.observe import SELECTED_IN, ObservationPrior
-from training.rivals.mocks import ALL_BANDS, Mocks
+from training.rivals.mocks import ALL_BANDS, ANY, Mocks
 from training.rivals.network import Network
 from training.scene_set import load_scenes
 
@@ -64,6 +64,7 @@ class Calibration(BaseModel):
     coverage: dict[str, dict[str, dict[str, Coverage]]]
     """By quantity, by what is binned (``all``, ``bands``, ``S/N``, ``redshift``, ``median A_V``), by bin.
 
+    Any bands are a bin of ``bands``, and not in the others, where redshifts with large errors would blur the edges.
     Bins of redshift have the answers to those who know it: the intervals of a right posterior hold what they promise on
     galaxies that look alike, not on those that share what nobody was told.
     """
@@ -127,13 +128,15 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
         "median A_V": (answer["a_v"][:, _MEDIAN], A_V_EDGES),
     }
     held: dict[str, dict[str, dict[str, Coverage]]] = {}
+    fixed = found.bands != ANY
     for name in QUANTITIES:
         values = found.truth[name], answer[name], found.galaxy
         held[name] = {"all": {"": coverage(*values)}, "bands": {}}
         for bands in dict.fromkeys(found.bands.tolist()):
             inside = found.bands == bands
             held[name]["bands"][bands] = coverage(*(value[inside] for value in values))
-        held[name] |= {label: coverage_in_bins(*values, *binned) for label, binned in bins.items()}
+        of_fixed = found.truth[name][fixed], answer[name][fixed], found.galaxy[fixed]
+        held[name] |= {label: coverage_in_bins(*of_fixed, by[fixed], edges) for label, (by, edges) in bins.items()}
     ranks = pit(card, found.outputs, found.truth)
     data_card, _ = load_scenes(data)
     return Calibration(

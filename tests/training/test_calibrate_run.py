@@ -67,7 +67,8 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
         assert every.held_95.value == pytest.approx(0.95, abs=4 * every.held_95.error), name
         assert list(bins["bands"]) == [*(band_set.name for band_set in BAND_SETS), "any"]
         known = sum(bins["bands"][band_set.name].images for band_set in BAND_SETS if band_set.redshift)
-        assert known < sum(found.images for found in bins["redshift"].values()) < known + bins["bands"]["any"].images
+        assert sum(found.images for found in bins["redshift"].values()) == known
+        assert sum(found.images for found in bins["S/N"].values()) == 5 * bins["bands"]["any"].images
     assert np.mean(after.pit["a_v"]) == pytest.approx(1, abs=0.01)
 
 
