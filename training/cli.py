@@ -12,6 +12,17 @@ from training.user_errors import user_errors
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 
+def main() -> None:
+    """The command, which says what to install where an extra is missing."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"{error.name} is not installed: redden-train needs the extras `training` and `sed`, "
+            "as in `pip install 'redden[training,sed]'`."
+        ) from None
+
+
 # --- simulate: the forward model -----------------------------------------------------------------------------------
 
 

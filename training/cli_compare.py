@@ -59,6 +59,7 @@ def coverage(
         found = report(directory, data, seed=seed, scenes=scenes, fresh=fresh)
     out.mkdir(parents=True, exist_ok=True)
     (out / CALIBRATION_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    found.table().write(out / "coverage.ecsv", overwrite=True)
     draw_calibration(found, out)
     for quantity, bins in found.coverage.items():
         every = bins["all"][""]

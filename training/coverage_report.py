@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -74,6 +75,26 @@ class Calibration(BaseModel):
     """Coverage of all central intervals, by quantity."""
     tarp: Curve
     """Expected coverage of the joint posterior of A_V, E(B-V) and log sSFR, before the levels."""
+
+    def table(self) -> Table:
+        """The coverage, a row for each quantity and bin, in per cent."""
+        rows = [
+            {
+                "quantity": quantity,
+                "binned": label,
+                "bin": name,
+                "galaxies": found.galaxies,
+                "answers": found.images,
+                "held_68": round(100 * found.held_68.value, 2),
+                "error_68": round(100 * found.held_68.error, 2),
+                "held_95": round(100 * found.held_95.value, 2),
+                "error_95": round(100 * found.held_95.error, 2),
+            }
+            for quantity, bins in self.coverage.items()
+            for label, by_bin in bins.items()
+            for name, found in by_bin.items()
+        ]
+        return Table(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,11 @@ def test_levels_make_even_a_network_that_knows_nothing_honest(run: Path, blob_sc
 def test_all_galaxies_of_another_data_set_can_be_tested_on(run: Path, blob_scenes: Path) -> None:
     part, every = (report(run, blob_scenes, seed=2, scenes=10_000, fresh=fresh) for fresh in (False, True))
     assert every.galaxies > 5 * part.galaxies
+    table = every.table()
+    row = table[(table["quantity"] == "r_v") & (table["bin"] == "3+z")][0]
+    held = every.coverage["r_v"]["bands"]["3+z"]
+    assert (row["answers"], row["held_68"]) == (held.images, pytest.approx(100 * held.held_68.value, abs=0.01))
+    assert len(table) == 4 * sum(map(len, every.coverage["a_v"].values()))
 
 
 def test_levels_can_be_fitted_to_another_data_set_which_is_no_test_then(
