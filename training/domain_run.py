@@ -91,7 +91,8 @@ def read_network(run: Path, card: ModelCard) -> keras.Model:
         raise ModelCardError(f"{run} is no run: it has no {NETWORK_FILE}. `redden-train fit redden` makes one.")
     if card.posterior != "mixture":
         raise ModelCardError(
-            f"{run} is a run of {card.name}; levels and domain score are for runs of the redden model."
+            f"{run} answers a {card.posterior} posterior; levels, domain scores and ensembles are for mixtures: "
+            "fit one with `redden-train fit redden`."
         )
     network = keras.models.load_model(run / NETWORK_FILE)
     if all(layer.name != STRANGENESS for layer in network.layers):

@@ -127,7 +127,7 @@ def test_levels_are_for_networks_with_a_mixture(run: Path, blob_scenes: Path, tm
     shutil.copytree(run, gaussian)
     card = json.loads((gaussian / CARD_FILE).read_text())
     (gaussian / CARD_FILE).write_text(json.dumps(card | {"posterior": "gaussian"}))
-    with pytest.raises(ModelCardError, match="are for runs of the redden model"):
+    with pytest.raises(ModelCardError, match="answers a gaussian posterior; levels"):
         calibrate(gaussian, blob_scenes, seed=1, scenes=100)
 
 

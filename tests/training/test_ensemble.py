@@ -96,7 +96,7 @@ def test_an_ensemble_is_one_network_to_those_that_serve_it(runs: list[Path], tmp
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"posterior": "gaussian"}, "has not learned to tell strange"),
+        ({"posterior": "gaussian"}, "ensembles are for mixtures"),
         ({"trained_on": {"split_seed": 1, "sha256": "one"}}, "not fitted alike"),
         ({"trained_on": {"split_seed": 0, "sha256": "other"}}, "not fitted alike"),
         ({"bands": ALL_BANDS[::-1]}, "not fitted alike"),
