@@ -140,6 +140,7 @@ def test_coverage_of_a_committed_model(blob_scenes: Path, tmp_path: Path) -> Non
     assert "log_ssfr: 68 % intervals hold" in result.output
     names = {
         "calibration.json",
+        "coverage.ecsv",
         *(f"{name}.{kind}" for name in ("coverage", "pit", "coverage_in_bins") for kind in ("png", "pdf")),
     }
     assert {file.name for file in tmp_path.iterdir()} == names
