@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from redden.posterior import QUANTITIES
 from training.comparison import Answered, Assessment, Method, Row, ask, compare, remembered
-from training.coverage_report import check_not_calibrated_on
 from training.dataset import DatasetCard
+from training.freshness import check_not_calibrated_on
 from training.metrics import Figure
 from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting

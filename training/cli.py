@@ -17,6 +17,8 @@ def main() -> None:
     try:
         app()
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("redden", "service", "training"):
+            raise  # a mistake of ours, for which nothing can be installed
         raise SystemExit(
             f"{error.name} is not installed: redden-train needs the extras `training` and `sed`, "
             "as in `pip install 'redden[training,sed]'`."

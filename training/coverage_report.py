@@ -1,9 +1,8 @@
 """Report what the posteriors of a model hold on galaxies that it was not fitted to."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from astropy.table import Table
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from redden.errors import ModelCardError
-from redden.modelcard import ModelCard
 from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
 from training.calibration import (
     Array,
@@ -25,7 +23,8 @@ from training.calibration import (
     pit,
     tarp,
 )
-from training.dataset import DatasetCard, DatasetError, Part
+from training.dataset import Part
+from training.freshness import check_fresh, check_not_calibrated_on
 from training.observe import SELECTED_IN, ObservationPrior
 from training.rivals.mocks import ALL_BANDS, ANY, Mocks
 from training.rivals.network import Network
@@ -44,10 +43,6 @@ PIT_BINS: Final = 20
 TARP_DRAWS: Final = 200
 
 _MEDIAN: Final = PROBABILITIES.index(0.5)
-
-
-EVERYONE: Final = "all"
-"""Part of a data set, in a card, that levels were fitted to: all galaxies, or those of ``validation``."""
 
 
 class Calibration(BaseModel):
@@ -174,45 +169,6 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
             draw(found.outputs, TARP_DRAWS, seed=seed), coordinates(card, found.truth), found.galaxy, seed=seed + 1
         ),
     )
-
-
-def check_fresh(data: Path, used: Mapping[str, Any], use: str) -> None:
-    """Check that a data set is not one that was used for something, and has none of its galaxies.
-
-    Parameters
-    ----------
-    data : Path
-        Data set of scenes.
-    used : mapping
-        Facts about the other one, as in ``ModelCard.trained_on``: ``sha256``, and ``settings`` with the ``seed``.
-    use : str
-        What for, as in "redden was fitted to".
-
-    Raises
-    ------
-    DatasetError
-        If it is, or has the same seed.
-    """
-    of_data = DatasetCard.read(data)
-    seed = of_data.settings.get("seed")
-    another = "make one with another seed: `redden-train scenes --seed`."
-    if of_data.sha256 == used.get("sha256"):
-        raise DatasetError(f"{data} is the data set that {use}; {another}")
-    if seed is not None and seed == used.get("settings", {}).get("seed"):
-        raise DatasetError(f"{data} has the seed of the data set that {use} ({seed}), so its galaxies; {another}")
-
-
-def check_not_calibrated_on(card: ModelCard, data: Path) -> None:
-    """Check that the levels of a model do not come from all galaxies of a data set, its test galaxies included.
-
-    Raises
-    ------
-    DatasetError
-        If they do, or from galaxies of the same seed.
-    """
-    levels = card.trained_with.get("levels", {})
-    if levels.get("part") == EVERYONE:
-        check_fresh(data, levels, f"the levels of {card.name} were fitted to")
 
 
 def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +12,10 @@ from redden.posterior import QUANTITIES
 from redden.signature import CONTEXT
 from training.assess import ACCURACY_FILE
 from training.calibration import pit
-from training.coverage_report import CALIBRATION_FILE, EVERYONE, check_fresh
+from training.coverage_report import CALIBRATION_FILE
 from training.domain_run import read_network
 from training.fit import NETWORK_FILE, read_run_card
+from training.freshness import EVERYONE, check_fresh
 from training.levels import BATCH, POSTERIOR, fit_levels, with_levels
 from training.observe import ObservationPrior
 from training.rivals.mocks import Mocks
@@ -66,7 +68,6 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
     card = card.model_copy(update={"levels": False})
     ranks = pit(card, known, truth)
     levels = fit_levels(card, known, np.stack([ranks[name] for name in QUANTITIES], axis=1), epochs=EPOCHS, seed=seed)
-    mean = levels.predict([known[tensor.name] for tensor in levels.inputs], batch_size=BATCH, verbose=0).mean(axis=0)
     facts = {
         "data_set": of_data.name,
         "sha256": of_data.sha256,
@@ -74,7 +75,7 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
         "part": EVERYONE if fresh else "validation",
         "images": len(mocks),
         "galaxies": len(np.unique(mocks.galaxy)),
-        "mean": {name: mean[row].astype(np.float64).round(4).tolist() for row, name in enumerate(QUANTITIES)},
+        "mean": _mean(levels, known),
     }
     with_levels(graph, levels).save(run / NETWORK_FILE)
     for stale in (CALIBRATION_FILE, ACCURACY_FILE):
@@ -88,3 +89,9 @@ def _known(network: Network, mocks: Mocks) -> dict[str, NDArray[np.float32]]:
     """What levels follow from: the context, and what the network answers."""
     outputs = network.outputs(mocks)
     return {CONTEXT: network.inputs(mocks)[CONTEXT], **{name: outputs[name] for name in POSTERIOR}}
+
+
+def _mean(levels: keras.Model, known: dict[str, NDArray[np.float32]]) -> dict[str, list[float]]:
+    """Mean levels over all galaxies, by quantity."""
+    found = levels.predict([known[tensor.name] for tensor in levels.inputs], batch_size=BATCH, verbose=0)
+    return dict(zip(QUANTITIES, found.mean(axis=0, dtype=np.float64).round(4).tolist(), strict=True))

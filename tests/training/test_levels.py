@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from redden.modelcard import PROBABILITIES, ModelCard
-from redden.photometric import context_columns
+from redden.photometric import context_columns, context_places
 from redden.posterior import QUANTITIES, exceedance, quantiles
 from redden.signature import CONTEXT, LEVELS, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from tests.training.unfitted import ALL_BANDS, write_unfitted
@@ -21,7 +21,7 @@ from training.predict import open_model
 
 GALAXIES = 8000
 COLUMNS = context_columns(len(ALL_BANDS))
-KNOWN = COLUMNS - 2
+KNOWN = context_places(COLUMNS)["known"].start
 """Column of the context that says whether the redshift is known."""
 CARD = ModelCard.model_validate(
     json.loads((Path(__file__).parents[2] / "models/redden/1/model_card.json").read_text(encoding="utf-8"))
