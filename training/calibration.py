@@ -21,7 +21,7 @@ CREDIBILITIES: Final = tuple(np.linspace(0, 1, 41).round(4).tolist())
 """Where coverage curves are given."""
 
 _DRAWN_AT_ONCE: Final = 8192
-"""Galaxies whose samples are drawn at once: factors and noise take many times the memory of the samples."""
+"""Images whose samples are in memory at once."""
 
 
 class Coverage(BaseModel):
@@ -117,7 +117,7 @@ def coverage_curve(values: Array, galaxy: NDArray[np.int64]) -> Curve:
     return _curve(distance, galaxy)
 
 
-def tarp(samples: Array, truth: Array, galaxy: NDArray[np.int64], *, seed: int) -> Curve:
+def tarp(outputs: Outputs, truth: Array, galaxy: NDArray[np.int64], *, draws: int, seed: int) -> Curve:
     """Expected coverage of a joint posterior by TARP (Lemos et al. 2023, arXiv:2302.03026).
 
     A random point is drawn for each image. The samples closer to it than the truth is make a credible region with the
@@ -126,39 +126,41 @@ def tarp(samples: Array, truth: Array, galaxy: NDArray[np.int64], *, seed: int) 
 
     Parameters
     ----------
-    samples : ndarray, shape (images, samples, coordinates)
-        Of each posterior, see `draw`.
+    outputs : mapping of str to ndarray of float32
+        What the model answered, see ``redden.signature``.
     truth : ndarray, shape (images, coordinates)
     galaxy : ndarray of int, shape (images,)
+    draws : int
+        Samples of each posterior.
     seed : int
-        Of the random points.
+        Of the random points and the samples.
 
     Returns
     -------
     Curve
     """
+    rng = np.random.default_rng(seed)
     scale = truth.std(axis=0)
-    low, high = truth.min(axis=0), truth.max(axis=0)
-    point = np.random.default_rng(seed).uniform(low, high, truth.shape)
+    point = rng.uniform(truth.min(axis=0), truth.max(axis=0), truth.shape)
     to_truth = np.linalg.norm((truth - point) / scale, axis=-1)
-    to_samples = np.linalg.norm((samples - point[:, None]) / scale, axis=-1)
-    return _curve((to_samples < to_truth[:, None]).mean(axis=1), galaxy)
+    credibility = np.empty(len(truth))
+    for start in range(0, len(truth), _DRAWN_AT_ONCE):
+        part = slice(start, start + _DRAWN_AT_ONCE)
+        samples = draw({name: values[part] for name, values in outputs.items()}, draws, rng)
+        to_samples = np.linalg.norm((samples - point[part, None]) / scale, axis=-1)
+        credibility[part] = (to_samples < to_truth[part, None]).mean(axis=1)
+    return _curve(credibility, galaxy)
 
 
-def draw(outputs: Outputs, draws: int, *, seed: int) -> Array:
+def draw(outputs: Outputs, draws: int, rng: np.random.Generator) -> Array:
     """Samples of a Gaussian or mixture posterior in its own coordinates, shape (images, draws, targets)."""
     log_weight, mean, scale_tril = components(outputs)
-    rng = np.random.default_rng(seed)
-    samples = np.empty((len(mean), draws, mean.shape[-1]))
-    for start in range(0, len(mean), _DRAWN_AT_ONCE):
-        part = slice(start, start + _DRAWN_AT_ONCE)
-        # The greatest of logarithms with Gumbel noise is a draw by the weights.
-        noise = rng.gumbel(size=(*samples[part].shape[:2], log_weight.shape[1]))
-        component = np.argmax(log_weight[part, None] + noise, axis=-1)
-        row = np.arange(start, start + len(component))[:, None]
-        normal = rng.normal(size=(*samples[part].shape, 1))
-        samples[part] = mean[row, component] + (scale_tril[row, component] @ normal)[..., 0]
-    return samples
+    # The greatest of logarithms with Gumbel noise is a draw by the weights.
+    noise = rng.gumbel(size=(len(mean), draws, log_weight.shape[1]))
+    component = np.argmax(log_weight[:, None] + noise, axis=-1)
+    row = np.arange(len(mean))[:, None]
+    normal = rng.normal(size=(*component.shape, mean.shape[-1], 1))
+    return np.asarray(mean[row, component] + (scale_tril[row, component] @ normal)[..., 0])
 
 
 def components(outputs: Outputs) -> tuple[Array, Array, Array]:

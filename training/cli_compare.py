@@ -46,6 +46,9 @@ def coverage(
     out: _Out,
     seed: _Seed = 2,
     scenes: _Scenes = 20_000,
+    looks: Annotated[
+        int, typer.Option(min=1, help="How often each is looked at, with another depth, noise and sharpness.")
+    ] = 1,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Test on all galaxies: the data set has another seed than fit and levels had."),
@@ -56,7 +59,7 @@ def coverage(
     from training.figures import draw_calibration
 
     with user_errors():
-        found = report(directory, data, seed=seed, scenes=scenes, fresh=fresh)
+        found = report(directory, data, seed=seed, scenes=scenes, looks=looks, fresh=fresh)
     out.mkdir(parents=True, exist_ok=True)
     (out / CALIBRATION_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     found.table().write(out / "coverage.ecsv", overwrite=True)

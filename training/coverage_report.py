@@ -19,16 +19,14 @@ from training.calibration import (
     coverage,
     coverage_curve,
     coverage_in_bins,
-    draw,
     pit,
     tarp,
 )
-from training.dataset import Part
 from training.freshness import check_fresh, check_not_calibrated_on
 from training.observe import SELECTED_IN, ObservationPrior
 from training.rivals.mocks import ALL_BANDS, ANY, Mocks
 from training.rivals.network import Network
-from training.scene_set import load_scenes
+from training.scene_set import SceneSet, load_scenes
 
 CALIBRATION_FILE: Final = "calibration.json"
 """Name of the report in a directory."""
@@ -39,6 +37,8 @@ REDSHIFT_EDGES: Final = (5.5, 6.5, 7.5, 9.01)
 A_V_EDGES: Final = (-np.inf, 0.5, 1.0, 1.5, 2.0, np.inf)
 """Of the median of A_V."""
 
+SCENES_AT_ONCE: Final = 16_384
+"""Scenes that are in memory as observed images."""
 PIT_BINS: Final = 20
 TARP_DRAWS: Final = 200
 
@@ -54,6 +54,8 @@ class Calibration(BaseModel):
     data_set: str
     sha256: str
     seed: int
+    looks: int
+    """How often each scene was looked at."""
     images: int
     """Answers: images, each counted once for every band set."""
     galaxies: int
@@ -94,7 +96,7 @@ class Calibration(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """Outputs of a network for galaxies in every band set, one band set after the other."""
+    """Outputs of a network for galaxies in sets of bands."""
 
     outputs: dict[str, NDArray[np.float32]]
     truth: dict[str, Array]
@@ -105,7 +107,7 @@ class _Answered:
     bands: NDArray[np.str_]
 
 
-def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool = False) -> Calibration:
+def report(directory: Path, data: Path, *, seed: int, scenes: int, looks: int = 1, fresh: bool = False) -> Calibration:
     """What the posteriors of a run or exported model hold on galaxies that it was not fitted to.
 
     Parameters
@@ -118,6 +120,9 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
         Of the observation.
     scenes : int
         Most scenes to look at.
+    looks : int
+        How often each is looked at, with another depth, noise, sharpness and neighbours. Looks at one galaxy depend on
+        each other, which the errors allow for.
     fresh : bool
         Whether no galaxy of the data set was used in the fit; otherwise only the test galaxies of its split are.
 
@@ -136,7 +141,9 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
     if fresh:
         check_fresh(data, card.trained_on, f"{card.name} was fitted to")
     check_not_calibrated_on(card, data)
-    found = _answered(network, data, None if fresh else "test", seed, scenes)
+    data_card, found_scenes = load_scenes(data)
+    inside = found_scenes if fresh else found_scenes.part("test", card.trained_on["split_seed"])
+    found = _answered(network, inside, most=scenes, looks=looks, seed=seed)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
         "S/N": (found.snr, SNR_EDGES),
@@ -154,40 +161,51 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, fresh: bool =
         of_fixed = found.truth[name][fixed], answer[name][fixed], found.galaxy[fixed]
         held[name] |= {label: coverage_in_bins(*of_fixed, by[fixed], edges) for label, (by, edges) in bins.items()}
     ranks = pit(card, found.outputs, found.truth)
-    data_card, _ = load_scenes(data)
     return Calibration(
         model=card.name,
         data_set=data_card.name,
         sha256=data_card.sha256,
         seed=seed,
+        looks=looks,
         images=len(found.galaxy),
         galaxies=len(np.unique(found.galaxy)),
         coverage=held,
         pit={name: _density(ranks[name]) for name in QUANTITIES},
         curves={name: coverage_curve(ranks[name], found.galaxy) for name in QUANTITIES},
-        tarp=tarp(
-            draw(found.outputs, TARP_DRAWS, seed=seed), coordinates(card, found.truth), found.galaxy, seed=seed + 1
-        ),
+        tarp=tarp(found.outputs, coordinates(card, found.truth), found.galaxy, draws=TARP_DRAWS, seed=seed + 1),
     )
 
 
-def _answered(network: Network, data: Path, part: Part | None, seed: int, most: int) -> _Answered:
-    """What a network says of observed scenes of one part of the split, or of all."""
-    _, scenes = load_scenes(data)
-    inside = scenes if part is None else scenes.part(part, network.card.trained_on["split_seed"])
-    mocks = Mocks.observe(inside, ObservationPrior(), seed=seed, most=most)
-    names, outputs, redshift = [], [], []
-    for name, seen in network.views(mocks, seed=seed + 1):
-        names.append(name)
-        outputs.append(network.outputs(seen))
-        redshift.append(seen.redshift[:, 0])
+def _answered(network: Network, scenes: SceneSet, *, most: int, looks: int, seed: int) -> _Answered:
+    """What a network says of observed scenes; only some are in memory as images."""
+    number = min(most, len(scenes))
+    parts = np.array_split(np.arange(number), -(-number // SCENES_AT_ONCE))
+    seeds = np.random.SeedSequence(seed).generate_state(looks * len(parts) * 2).tolist()
+    answered = []
+    for scene in parts * looks:
+        mocks = Mocks.observe(scenes.rows(scene), ObservationPrior(), seed=seeds.pop(), most=len(scene))
+        for name, seen in network.views(mocks, seed=seeds.pop()):
+            answered.append(
+                _Answered(
+                    outputs=network.outputs(seen),
+                    truth=seen.truth,
+                    galaxy=seen.galaxy,
+                    snr=seen.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64),
+                    redshift=seen.redshift[:, 0],
+                    bands=np.repeat(name, len(seen)),
+                )
+            )
+    return _together(answered)
+
+
+def _together(parts: list[_Answered]) -> _Answered:
     return _Answered(
-        outputs={name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]},
-        truth={name: np.tile(values, len(names)) for name, values in mocks.truth.items()},
-        galaxy=np.tile(mocks.galaxy, len(names)),
-        snr=np.tile(mocks.snr[:, ALL_BANDS.index(SELECTED_IN[0])].astype(np.float64), len(names)),
-        redshift=np.concatenate(redshift),
-        bands=np.repeat(names, len(mocks)),
+        outputs={name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs},
+        truth={name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth},
+        galaxy=np.concatenate([part.galaxy for part in parts]),
+        snr=np.concatenate([part.snr for part in parts]),
+        redshift=np.concatenate([part.redshift for part in parts]),
+        bands=np.concatenate([part.bands for part in parts]),
     )
 
 

@@ -154,7 +154,7 @@ def test_the_galaxies_of_the_fit_are_not_fresh(
 def test_the_mean_of_a_posterior_is_that_of_its_samples(run: Path, blob_scenes: Path) -> None:
     network = Network(run)
     mocks = Mocks.observe(load_scenes(blob_scenes)[1], ObservationPrior(), seed=0, most=20).rows(slice(0, 4))
-    samples = draw(network.outputs(mocks), 40_000, seed=0)
+    samples = draw(network.outputs(mocks), 40_000, np.random.default_rng(0))
     expected = {
         "a_v": np.exp(samples[..., 0]),
         "e_bv": np.exp(samples[..., 1]),

@@ -111,7 +111,7 @@ def test_levels_rise_where_galaxies_are_few_and_alike() -> None:
 
 def test_what_levels_follow_from_is_the_mean_and_width_of_each_marginal() -> None:
     known, _ = posteriors(seed=7)
-    samples = draw(known, 4000, seed=0)[:20]
+    samples = draw(known, 4000, np.random.default_rng(0))[:20]
     samples = np.stack([samples[..., 0], samples[..., 1], samples[..., 0] - samples[..., 1], samples[..., 2]], axis=2)
     given = [keras.Input(known[name].shape[1:], name=name) for name in (CONTEXT, *POSTERIOR)]
     usual = known[MEAN].mean(axis=(0, 1))
