@@ -48,6 +48,8 @@ class Column:
         What it is, as an IVOA Unified Content Descriptor.
     description : str
         What it is, in words.
+    quantity : str
+        The quantity that it is the median or the end of an interval of; empty for anything else.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Column:
     unit: str
     ucd: str
     description: str
+    quantity: str = ""
 
 
 def result_columns(card: ModelCard) -> tuple[Column, ...]:
@@ -87,7 +90,7 @@ def schema(columns: Sequence[Column]) -> pa.Schema:
 def _quantity(name: str, end: str) -> Column:
     words, unit, ucd = _QUANTITIES[name]
     end_words, end_ucd = _ENDS[end]
-    return Column(f"{name}{end}", pa.float32(), unit, f"{ucd};{end_ucd}", f"{words}: {end_words}")
+    return Column(f"{name}{end}", pa.float32(), unit, f"{ucd};{end_ucd}", f"{words}: {end_words}", name)
 
 
 def _snr(band: str) -> Column:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import pyarrow as pa
@@ -43,23 +44,24 @@ def results_schema(catalogue: pa.Schema, columns: Sequence[Column]) -> pa.Schema
     -------
     pyarrow.Schema
         With units, UCDs and descriptions. A result whose name the catalogue has, be it in other letters, begins with
-        `PREFIX`.
+        `PREFIX`, and so does all else of its quantity: a median beside another's interval would be misread.
     """
     taken = {name.lower() for name in catalogue.names}
     schema = catalogue
-    for column in columns:
-        name = column.name
-        while name.lower() in taken:
-            name = PREFIX + name
-        taken.add(name.lower())
-        field = make_field(
-            name,
-            column.type,
-            unit=column.unit,
-            description=column.description,
-            meta={"ucd": column.ucd} if column.ucd else {},
-        )
-        schema = schema.append(field)
+    for _, of_one in groupby(columns, key=lambda column: column.quantity or column.name):
+        together, prefix = list(of_one), ""
+        while any((prefix + column.name).lower() in taken for column in together):
+            prefix += PREFIX
+        for column in together:
+            field = make_field(
+                prefix + column.name,
+                column.type,
+                unit=column.unit,
+                description=column.description,
+                meta={"ucd": column.ucd} if column.ucd else {},
+            )
+            taken.add(field.name.lower())
+            schema = schema.append(field)
     return schema
 
 

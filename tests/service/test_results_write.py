@@ -66,6 +66,13 @@ def test_a_name_that_is_taken_gets_a_prefix(schema):
     assert again.names[-4:] == ["redden_redden_a_v", "redden_log_ssfr", "redden_in_domain", "redden_status"]
 
 
+def test_a_median_keeps_the_name_of_its_interval():
+    columns = [Column(name, pa.float32(), "", "", "", "a_v") for name in ("a_v_lower_68", "a_v", "a_v_upper_68")]
+    catalogue = pa.schema([make_field("A_V", pa.float64()), make_field("redden_a_v_upper_68", pa.float64())])
+    found = results_schema(catalogue, [*columns, RESULTS[-1]]).names[2:]
+    assert found == ["redden_redden_a_v_lower_68", "redden_redden_a_v", "redden_redden_a_v_upper_68", "status"]
+
+
 @pytest.mark.parametrize("format", ["parquet", "csv", "ecsv", "votable", "fits"])
 def test_what_is_written_is_read_with_the_same_values_and_metadata(tmp_path, schema, parts, format):
     path = tmp_path / "results"
