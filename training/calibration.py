@@ -33,6 +33,8 @@ class Coverage(BaseModel):
     galaxies: int
     held_68: Figure
     held_95: Figure
+    width_68: float
+    """Median width of the 68 % intervals, in the unit of the quantity."""
 
 
 class Curve(BaseModel):
@@ -61,6 +63,7 @@ def coverage(truth: Array, quantiles: Array, galaxy: NDArray[np.int64]) -> Cover
         galaxies=len(np.unique(galaxy)),
         held_68=_share((low_68 <= truth) & (truth <= high_68), galaxy),
         held_95=_share((low_95 <= truth) & (truth <= high_95), galaxy),
+        width_68=float(np.median(high_68 - low_68)),
     )
 
 

@@ -55,14 +55,14 @@ def coverage(
     ] = False,
 ) -> None:
     """Report what the intervals hold on galaxies that were not fitted to: coverage in bins, PIT, TARP; pictures."""
-    from training.coverage_report import CALIBRATION_FILE, report
+    from training.coverage_report import CALIBRATION_FILE, TABLE_FILE, report
     from training.figures import draw_calibration
 
     with user_errors():
         found = report(directory, data, seed=seed, scenes=scenes, looks=looks, fresh=fresh)
     out.mkdir(parents=True, exist_ok=True)
     (out / CALIBRATION_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    found.table().write(out / "coverage.ecsv", overwrite=True)
+    found.table().write(out / TABLE_FILE, overwrite=True)
     draw_calibration(found, out)
     for quantity, bins in found.coverage.items():
         every = bins["all"][""]

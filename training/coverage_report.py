@@ -30,6 +30,10 @@ from training.scene_set import SceneSet, load_scenes
 
 CALIBRATION_FILE: Final = "calibration.json"
 """Name of the report in a directory."""
+TABLE_FILE: Final = "coverage.ecsv"
+"""Name of its table there."""
+PICTURES: Final = ("coverage", "coverage_in_bins", "pit")
+"""Names of its pictures there."""
 
 SNR_EDGES: Final = (5.0, 8.0, 12.0, 20.0, np.inf)
 """Of the signal-to-noise ratio in F277W."""
@@ -74,7 +78,7 @@ class Calibration(BaseModel):
     """Expected coverage of the joint posterior of A_V, E(B-V) and log sSFR, before the levels."""
 
     def table(self) -> Table:
-        """The coverage, a row for each quantity and bin, in per cent."""
+        """The coverage in per cent and the widths of the intervals, a row for each quantity and bin."""
         rows = [
             {
                 "quantity": quantity,
@@ -86,6 +90,7 @@ class Calibration(BaseModel):
                 "error_68": round(100 * found.held_68.error, 2),
                 "held_95": round(100 * found.held_95.value, 2),
                 "error_95": round(100 * found.held_95.error, 2),
+                "width_68": round(found.width_68, 4),
             }
             for quantity, bins in self.coverage.items()
             for label, by_bin in bins.items()

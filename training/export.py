@@ -1,7 +1,8 @@
 """From a finished run to a SavedModel directory that TensorFlow Serving, OpenVINO and the gateway read."""
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
@@ -11,7 +12,7 @@ from redden.modelcard import ModelCard
 from redden.signature import SIGNATURE
 from training.assess import ACCURACY_FILE
 from training.comparison import Assessment
-from training.coverage_report import CALIBRATION_FILE, Calibration
+from training.coverage_report import CALIBRATION_FILE, PICTURES, TABLE_FILE, Calibration
 from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation
@@ -19,9 +20,12 @@ from training.fit import NETWORK_FILE, read_run_card
 from training.predict import open_model
 from training.reproduce import small_sample
 
+CALIBRATION_FILES: Final = (TABLE_FILE, *(f"{picture}.png" for picture in PICTURES))
+"""Coverage in bins and its pictures, beside the card of a model that they are of."""
+
 
 def export(run: Path, models: Path, *, version: int | None = None) -> Path:
-    """Write ``models/NAME/VERSION/`` with the SavedModel and its card.
+    """Write ``models/NAME/VERSION/`` with the SavedModel and its card, and beside a mixture's how it is calibrated.
 
     Only the serving graph and its weights are written, under one signature with a dynamic number of galaxies: nothing
     of the optimiser, the loss or the dropout. A model server that watches `models` never sees a half-written version.
@@ -46,7 +50,9 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
         If the run has no card or was not evaluated, or the version exists already.
     """
     card = read_run_card(run)
-    figures = _of_posterior(run, card) if card.posterior == "mixture" else _of_estimates(run)
+    is_mixture = card.posterior == "mixture"
+    figures = _of_posterior(run, card) if is_mixture else _of_estimates(run)
+    beside = [_existing(run / file, "coverage") for file in CALIBRATION_FILES] if is_mixture else []
     home = models / card.name
     version = version or _latest(home) + 1
     target = home / str(version)
@@ -55,6 +61,8 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
     partial = home / f".{version}.partial"
     partial.mkdir(parents=True)
     write_saved_model(keras.models.load_model(run / NETWORK_FILE), partial)
+    for file in beside:
+        shutil.copy(file, partial)
     card.model_copy(update={"version": version, "figures_of_merit": figures}).write(partial)
     return partial.rename(target)
 
@@ -71,6 +79,7 @@ def _of_posterior(run: Path, card: ModelCard) -> dict[str, Any]:
     domain = DomainReport.model_validate_json(_text(run, REPORT_FILE, "domain"))
     return {
         "coverage": {quantity: bins["all"][""].model_dump() for quantity, bins in calibration.coverage.items()},
+        "calibration": list(CALIBRATION_FILES),
         "accuracy": [row.model_dump(exclude={"behind"}) for row in assessment.rows if row.method == card.name],
         "domain": domain.model_dump(mode="json"),
         "sample": small_sample(card, open_model(run)[1]),
@@ -78,9 +87,13 @@ def _of_posterior(run: Path, card: ModelCard) -> dict[str, Any]:
 
 
 def _text(run: Path, file: str, command: str) -> str:
-    if not (run / file).exists():
-        raise ModelCardError(f"{run} has no {file}: `redden-train {command}` writes it there.")
-    return (run / file).read_text(encoding="utf-8")
+    return _existing(run / file, command).read_text(encoding="utf-8")
+
+
+def _existing(file: Path, command: str) -> Path:
+    if not file.exists():
+        raise ModelCardError(f"{file.parent} has no {file.name}: `redden-train {command}` writes it there.")
+    return file
 
 
 def write_saved_model(network: keras.Model, directory: Path) -> None:

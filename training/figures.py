@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Picture
 from redden.errors import ReddenError
 from training.calibration import CREDIBILITIES, Curve
 from training.comparison import Assessment
-from training.coverage_report import Calibration
+from training.coverage_report import PICTURES, Calibration
 from training.sizes import Size
 
 NAMES: Final = {"a_v": "$A_V$", "e_bv": "$E(B-V)$", "r_v": "$R_V$", "log_ssfr": "log sSFR"}
@@ -27,10 +27,9 @@ _GREY: Final = "0.55"
 
 def draw_calibration(calibration: Calibration, directory: Path) -> list[Path]:
     """Coverage curves with TARP, PIT histograms, and coverage in bins, into a directory."""
+    draws = (_coverage_curves, _coverage_in_bins, _pit_histograms)
     return [
-        *save(_coverage_curves(calibration), directory / "coverage"),
-        *save(_pit_histograms(calibration), directory / "pit"),
-        *save(_coverage_in_bins(calibration), directory / "coverage_in_bins"),
+        file for name, draw in zip(PICTURES, draws, strict=True) for file in save(draw(calibration), directory / name)
     ]
 
 

@@ -30,6 +30,7 @@ from training.networks.redden import Scales, Shape, band_of_column, build, negat
 from training.observe import ObservationPrior
 from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
+from training.software import code_version
 
 TARGETS: Final = (
     Target(name="a_v", transform="log"),
@@ -57,7 +58,7 @@ class ConfigError(ReddenError):
 
 
 class Config(BaseModel):
-    """Everything that decides a fit besides the data set: one TOML file per model, ``training/configs/NAME.toml``."""
+    """Everything that decides a fit besides the data set, as in ``training/configs/redden.toml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -296,5 +297,5 @@ def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
         f"plus {config.strange_weight:g} times the logistic loss of telling strange cutouts from galaxies",
         "config": config.model_dump(mode="json"),
         "parameters": fitted.model.count_params(),
-        "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},
+        "software": {"redden": code_version()} | {package: version(package) for package in ("keras", "tensorflow")},
     }

@@ -39,13 +39,7 @@ def small_sample(card: ModelCard, predict: Predict) -> dict[str, float]:
         ``images``, and of each quantity the mean of the medians, ``mean_NAME``, the mean absolute error, ``mae_NAME``,
         and the mean width of the 68 % interval, ``width_NAME``.
     """
-    settings = Scenes.model_validate(card.trained_on["settings"])
-    everyone = np.arange(settings.galaxies)
-    chosen = everyone[split(everyone, card.trained_on["split_seed"]) == "test"][:GALAXIES]
-    batches = [scenes_of(settings, range(number, number + 1))[2] for number in chosen]
-    rows = {name: np.concatenate([batch[name] for batch in batches if len(batch["galaxy"])]) for name in batches[0]}
-    truth = {name: rows[name].astype(np.float64) for name in (*QUANTITIES, "z")}
-    scenes = SceneSet(settings.observation.bands, rows["images"].astype(np.float16), truth, rows["galaxy"])
+    scenes = small_scenes(card)
     prior = ObservationPrior.model_validate(card.trained_on["observation"])
     mocks = Mocks.observe(scenes, prior, seed=SEED, most=len(scenes))
     answer = quantiles(card, predict(model_inputs(mocks.pixels, card, mocks.redshift)))
@@ -58,3 +52,14 @@ def small_sample(card: ModelCard, predict: Predict) -> dict[str, float]:
             f"width_{name}": float((high - low).mean()),
         }
     return figures
+
+
+def small_scenes(card: ModelCard) -> SceneSet:
+    """The scenes of the first test galaxies of a redden model."""
+    settings = Scenes.model_validate(card.trained_on["settings"])
+    everyone = np.arange(settings.galaxies)
+    chosen = everyone[split(everyone, card.trained_on["split_seed"]) == "test"][:GALAXIES]
+    batches = [scenes_of(settings, range(number, number + 1))[2] for number in chosen]
+    rows = {name: np.concatenate([batch[name] for batch in batches if len(batch["galaxy"])]) for name in batches[0]}
+    truth = {name: rows[name].astype(np.float64) for name in (*QUANTITIES, "z")}
+    return SceneSet(settings.observation.bands, rows["images"].astype(np.float16), truth, rows["galaxy"])

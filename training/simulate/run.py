@@ -14,7 +14,6 @@ from astropy.cosmology import Planck15
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from redden import __version__
 from redden.bands import BANDS
 from redden.grid import PIXEL_SCALE, SIZE
 from redden.snr import aperture_snr
@@ -26,6 +25,7 @@ from training.simulate.instrument import draw_sky, image, noise
 from training.simulate.population import Galaxy, draw_galaxy
 from training.simulate.settings import Settings, Spectra
 from training.simulate.spectra import band_table, behind_dust, label_table, metallicity, mixture
+from training.software import code_version
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def simulate(settings: Settings, directory: Path, processes: int) -> dataset.Dat
         source="redden forward model",
         bands=settings.observation.bands,
         settings=settings.model_dump(mode="json"),
-        software=f"redden {__version__}",
+        software=f"redden {code_version()}",
     )
 
 
