@@ -157,5 +157,5 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def real_galaxies(real_images: Path) -> dict[str, Sequence[Path]]:
     """The files of real galaxies, by name."""
-    names = ("JOF_36", "JOF_370", "JOF_531")
+    names = ("JOF_36", "JOF_370", "JOF_531", "NGDEEP2_645")
     return {name: sorted((real_images / "jwst").glob(f"{name}_F*.fits")) for name in names}

@@ -52,6 +52,16 @@ def test_real_galaxies_one_file_per_band_and_one_file_of_all(shared_serve, gatew
     assert Answer.model_validate_json(together.content).quantities == answer.quantities
 
 
+@pytest.mark.parametrize("bands", [BANDS, BANDS[:1]])
+@pytest.mark.parametrize("redshift", [None, 0.485])
+def test_a_real_galaxy_at_low_redshift_is_flagged(shared_serve, real_galaxies, bands, redshift):
+    with Client(shared_serve.url) as client:
+        answer = client.predict(real_galaxies["NGDEEP2_645"][: len(bands)], redshift=redshift)
+    assert answer.bands == list(bands)
+    assert answer.in_domain is False
+    assert answer.flags[0].code == "out_of_domain"
+
+
 @pytest.mark.parametrize("model", ["paper-1band", "paper-3band"])
 def test_the_paper_s_models_answer_points(shared_serve, real_galaxies, model):
     with Client(shared_serve.url) as client:
