@@ -83,6 +83,9 @@ def compare_rivals(
     seed: _Seed = 3,
     test_scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 4_000,
     train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 20_000,
+    depth: Annotated[
+        list[float], typer.Option(help="5 sigma AB magnitude in circles of 0.1 arcsec radius; may be repeated.")
+    ] = [28.6, 29.8],  # noqa: B006  # typer does not change it
 ) -> None:
     """Compare models with gradient boosting, a chi2 grid of SEDs and Meurer's relation on the same test galaxies.
 
@@ -92,7 +95,15 @@ def compare_rivals(
     from training.figures import draw_accuracy
 
     with user_errors():
-        found = assess(models, data, out / "rivals", seed=seed, test_scenes=test_scenes, train_scenes=train_scenes)
+        found = assess(
+            models,
+            data,
+            out / "rivals",
+            seed=seed,
+            test_scenes=test_scenes,
+            train_scenes=train_scenes,
+            depths=depth,
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / ACCURACY_FILE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / "accuracy.md").write_text(markdown(found), encoding="utf-8")
