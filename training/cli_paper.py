@@ -48,11 +48,16 @@ def tune(
 @app.command()
 def experiments(
     data: _Data,
-    noise_free: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="The same data set, simulated with --noise-free.")
-    ],
     out: Annotated[Path, typer.Option(help="Directory for the outcomes and their table; those there are kept.")],
     names: Annotated[list[str] | None, typer.Argument(help="Experiments; by default all of the table.")] = None,
+    noise_free: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="The same data set, simulated with --noise-free; for the experiments without noise.",
+        ),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="TOML of experiments in the place of ours.")
     ] = None,
@@ -69,20 +74,26 @@ def experiments(
         known = variants(table or VARIANTS_FILE)
         if unknown := set(names or ()) - set(known):
             raise ExperimentError(f"there is no experiment {', '.join(unknown)}; there are {', '.join(known)}.")
+        chosen = names or list(known)
+        if noise_free is None and (clean := [name for name in chosen if not known[name].noise]):
+            raise ExperimentError(
+                f"{', '.join(clean)} need the same images without noise: name them with --noise-free, or name the "
+                "other experiments only."
+            )
         outcomes = [
             run(
                 name,
                 known[name],
                 which,
                 target,
-                data if known[name].noise else noise_free,
+                noise_free if noise_free and not known[name].noise else data,
                 out,
                 factor=factor,
                 epochs=epochs,
                 seed=seed,
             )
             for which in ([model] if model else get_args(_Model))
-            for name in names or known
+            for name in chosen
         ]
     (out / TABLE_FILE).write_text(markdown(outcomes), encoding="utf-8")
     print(markdown(outcomes))

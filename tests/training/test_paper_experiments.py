@@ -19,8 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 
 def command(blobs: Path, out: Path, *arguments: str) -> tuple[int, str]:
-    data = ["--data", str(blobs), "--noise-free", str(blobs), "--out", str(out)]
-    result = CliRunner().invoke(app, ["experiments", *arguments, *data])
+    result = CliRunner().invoke(app, ["experiments", *arguments, "--data", str(blobs), "--out", str(out)])
     return result.exit_code, re.sub(r"[\s│]+", " ", result.output)
 
 
@@ -83,6 +82,9 @@ def test_mistakes_are_explained(blobs: Path, tmp_path: Path) -> None:
     code, output = command(blobs, tmp_path, "nonsense")
     assert code == 2
     assert "there is no experiment nonsense; there are baseline, images-leak" in output
+    code, output = command(blobs, tmp_path)
+    assert code == 2
+    assert "noise-free, all-in-favour need the same images without noise" in output
     table = tmp_path / "mine.toml"
     table.write_text('[mine]\nasks = "?"\nlos = "mean_absolute_error"\n')
     code, output = command(blobs, tmp_path, "--table", str(table))
