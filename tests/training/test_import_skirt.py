@@ -225,6 +225,15 @@ def test_files_of_single_bands_are_found_by_a_pattern(tmp_path: Path) -> None:
     assert one == pytest.approx(1000, rel=0.1)
 
 
+def test_bands_without_a_known_transmission_are_left_aside_in_so_many_words(tmp_path: Path) -> None:
+    write_bands(tmp_path / "b.fits", np.full(4, 50.0), ("F277W", "F323N", "F444W", "F470N"))
+    table = write_table(tmp_path, {**GALAXY, "dusty": "b.fits"})
+    result = CliRunner().invoke(app, ["import-skirt", str(table), str(tmp_path / "data")])
+    assert result.exit_code == 0, result.output
+    assert "Left aside, since their transmission is not known: F323N, F470N.\n" in result.output
+    assert dataset.DatasetCard.read(tmp_path / "data").bands == ("F277W", "F444W")
+
+
 def test_unnamed_planes_are_named_by_the_user(tmp_path: Path) -> None:
     file = write_bands(tmp_path / "b.fits", np.array([1.0, 2.0, 3.0]), ())
     product = read_product([file], Place.at(7), planes=("F444W", "F090W", "F277W"))

@@ -66,6 +66,8 @@ class Product:
     """File, for messages."""
     header_unit: str
     """What its header says (BUNIT), used or not; empty where it says nothing."""
+    left_aside: tuple[str, ...] = ()
+    """Bands that the files have but whose transmission is not known."""
 
     def total(self) -> Array:
         """Flux of all pixels in nJy, shape (planes,)."""
@@ -181,6 +183,7 @@ def _of_bands(images: list[Image], place: Place, unit: str | None, pixel_scale: 
     if len(named) < len(images):
         raise BandError(f"a band is given twice among {', '.join(image.source for image in images)}.")
     known = sorted((band for band in named if CURVE.format(band.lower()) in _curves()), key=pivot)
+    left_aside = tuple(band for band in named if band not in known)
     if not known:
         raise BandError(f"none of {', '.join(named)} is a filter of JWST: name the bands with their JWST names.")
     first = named[known[0]]
@@ -200,6 +203,7 @@ def _of_bands(images: list[Image], place: Place, unit: str | None, pixel_scale: 
         place,
         first.source,
         _header_unit(first.header),
+        left_aside,
     )
 
 

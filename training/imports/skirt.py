@@ -61,7 +61,8 @@ def import_skirt(
         New or empty directory.
     settings : SkirtImport
     report : callable
-        Takes a warning if the unit of `settings` contradicts the header of the first product.
+        Takes a line if bands of the first product are left aside, and a warning if the unit of `settings` contradicts
+        its header.
 
     Raises
     ------
@@ -73,7 +74,10 @@ def import_skirt(
     rows = read_rows(table)
     with _about(rows[0]):
         bands = in_order(settings.bands or _bands_of(rows[0], settings))
+        left_aside = _product(rows[0], rows[0].dusty, settings).left_aside
         warning = contradiction(rows[0], bands, settings) if settings.unit else None
+    if left_aside:
+        report(f"Left aside, since their transmission is not known: {', '.join(left_aside)}.")
     if warning:
         report(warning)
     names = list(dict.fromkeys(row.galaxy for row in rows))
