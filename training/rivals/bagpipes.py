@@ -104,7 +104,7 @@ class Bagpipes:
 
     def __init__(self, history: str) -> None:
         if find_spec("bagpipes") is None:
-            raise MissingBagpipesError("Bagpipes is not installed: pip install 'redden[sed]'.")
+            raise MissingBagpipesError("Bagpipes is not installed: pip install 'redden[training,sed]'.")
         _import_bagpipes()  # takes seconds, which belong to no galaxy
         self._history = history
         self.name = "Bagpipes" if history == "lognormal" else f"Bagpipes, {history}"

