@@ -21,6 +21,7 @@ from training.observe import ObservationPrior
 from training.rivals.mocks import Mocks
 from training.rivals.network import Network
 from training.scene_set import load_scenes
+from training.software import code_version
 
 EPOCHS: Final = 15
 """How often the fit sees each galaxy in each set of bands."""
@@ -76,6 +77,7 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
         "images": len(mocks),
         "galaxies": len(np.unique(mocks.galaxy)),
         "mean": _mean(levels, known),
+        "software": code_version(),
     }
     with_levels(graph, levels).save(run / NETWORK_FILE)
     for stale in (CALIBRATION_FILE, ACCURACY_FILE):
