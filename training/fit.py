@@ -24,13 +24,6 @@ HISTORY_FILE: Final = "history.json"
 BATCH: Final = 512
 """Images per call where nothing is fitted."""
 
-INTENDED_USE: Final = (
-    "Galaxies at redshift 6 to 8.5 in NIRCam images of 0.03 arcsec per pixel with a signal-to-noise ratio of 5 or more "
-    "in every band, centred in the cutout. Trained and tested on simulated galaxies only, whose star formation, dust "
-    "and noise follow one forward model; errors on real galaxies are not known. Galaxies without dust were left out: "
-    "the model cannot answer A_V = 0. Not for other redshifts, pixel scales, instruments, stars or active nuclei."
-)
-
 
 def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
     """Fit the model of a recipe and write ``network.keras``, ``history.json`` and ``model_card.json`` into `out`.
@@ -79,7 +72,7 @@ def fit(name: str, data: Path, out: Path, *, seed: int) -> ModelCard:
         trained_on=_trained_on(recipe, data_card, samples, seed),
         trained_with=trained_with,
         figures_of_merit={},
-        intended_use=INTENDED_USE,
+        intended_use=_intended_use(data_card, train),
     )
     if recipe.posterior == "gaussian":
         answer = quantiles(card, network.serving.predict(validation.pixels, batch_size=BATCH, verbose=0))
@@ -165,6 +158,25 @@ def best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float
         for scale in candidates
     ]
     return round(float(candidates[int(np.argmin(miss))]), 3)
+
+
+def _intended_use(data_card: DatasetCard, train: Samples) -> str:
+    """What a model is for: galaxies like those that it was fitted to, wherever these came from."""
+    z = train.truth["z"]
+    return (
+        f"Galaxies at redshift {z.min():.1f} to {z.max():.1f} in NIRCam images of 0.03 arcsec per pixel, centred in "
+        f"the cutout, no fainter in any band than those of the data set. {trained_on_mocks(data_card)} Galaxies "
+        "without dust were left out: the model cannot answer A_V = 0. Not for other redshifts, pixel scales, "
+        "instruments, stars or active nuclei."
+    )
+
+
+def trained_on_mocks(data_card: DatasetCard) -> str:
+    """Where the galaxies of a model come from, for its card."""
+    return (
+        f"Trained and tested on simulated galaxies only ({data_card.source}), whose stars, dust and noise are those of "
+        "that simulation; errors on real galaxies are not known."
+    )
 
 
 def _trained_on(recipe: Recipe, data_card: DatasetCard, samples: Samples, seed: int) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
 from training.batches import FAINTEST_SNR, Looks, labels, looks
 from training.dataset import DatasetCard, DatasetError
 from training.domain_data import draw_outliers, strange_looks
-from training.fit import HISTORY_FILE, NETWORK_FILE
+from training.fit import HISTORY_FILE, NETWORK_FILE, trained_on_mocks
 from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
-from training.observe import ObservationPrior
+from training.observe import SELECTED_IN, ObservationPrior
 from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
 from training.software import code_version
@@ -36,13 +36,6 @@ TARGETS: Final = (
     Target(name="a_v", transform="log"),
     Target(name="e_bv", transform="log"),
     Target(name="log_ssfr"),
-)
-
-INTENDED_USE: Final = (
-    "Galaxies at redshift 5.5 to 9 in NIRCam images of 0.03 arcsec per pixel with a signal-to-noise ratio of 5 or more "
-    "in F277W, F356W and F444W where these are there, centred in the cutout. Trained and tested on simulated galaxies "
-    "only, whose stars, dust and noise follow one family of forward models; errors on real galaxies are not known. "
-    "Heed the domain score. Not for galaxies without any dust: the model cannot answer A_V = 0."
 )
 
 _WARM_UP: Final = 0.02
@@ -246,6 +239,7 @@ def _ahead(source: Iterator[Item]) -> Iterator[Item]:
 def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[float]], out: Path) -> ModelCard:
     """Write the network, its history and its card, uncalibrated, into the directory of a run."""
     data_card, scenes = load_scenes(data)
+    redshifts = _redshift_range(scenes.part("train", config.split_seed))
     card = ModelCard(
         name=config.name,
         version=1,
@@ -255,11 +249,11 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
         targets=TARGETS,
         posterior="mixture",
         interval_scale={},
-        redshift_range=_redshift_range(scenes.part("train", config.split_seed)),
+        redshift_range=redshifts,
         trained_on=_trained_on(data_card, scenes, config),
         trained_with=_trained_with(config, fitted),
         figures_of_merit={},
-        intended_use=INTENDED_USE,
+        intended_use=_intended_use(data_card, redshifts),
     )
     out.mkdir(parents=True, exist_ok=True)
     fitted.model.save(out / NETWORK_FILE)
@@ -272,6 +266,15 @@ def _redshift_range(scenes: SceneSet) -> tuple[float, float]:
     """Redshifts that hold those of all scenes, from and to, in tenths."""
     z = scenes.truth["z"]
     return float(np.floor(10 * z.min()) / 10), float(np.ceil(10 * z.max()) / 10)
+
+
+def _intended_use(data_card: DatasetCard, redshifts: tuple[float, float]) -> str:
+    return (
+        f"Galaxies at redshift {redshifts[0]:g} to {redshifts[1]:g} in NIRCam images of 0.03 arcsec per pixel with a "
+        f"signal-to-noise ratio of 5 or more in {', '.join(SELECTED_IN)} where these are there, centred in the cutout. "
+        f"{trained_on_mocks(data_card)} Heed the domain score. Not for galaxies without any dust: the model cannot "
+        "answer A_V = 0."
+    )
 
 
 def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:

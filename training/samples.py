@@ -24,7 +24,7 @@ class Samples:
     pixels : ndarray of float32, shape (images, 32, 32, bands)
         Normalised.
     truth : dict of str to ndarray of float64, shape (images,)
-        True values of `redden.posterior.QUANTITIES`.
+        True values of `redden.posterior.QUANTITIES`, and ``z``.
     galaxy : ndarray of int64, shape (images,)
         Galaxy that each image shows.
     """
@@ -108,5 +108,5 @@ def load(
         raise DatasetError(f"{directory} has no image of a galaxy with dust: simulate more galaxies.")
     chosen = np.ones_like(dusty) if with_dust_free else dusty
     images = rows["images"][chosen][..., [card.bands.index(band) for band in bands]]
-    truth: dict[str, NDArray[np.float64]] = {name: rows[name][chosen].astype(np.float64) for name in QUANTITIES}
+    truth: dict[str, NDArray[np.float64]] = {name: rows[name][chosen].astype(np.float64) for name in (*QUANTITIES, "z")}
     return card, Samples(normalisation(normalisation_name)(images), truth, rows["galaxy"][chosen])

@@ -106,15 +106,12 @@ def _paper(description: str, bands: tuple[str, ...]) -> Recipe:
 
 RECIPES: Final[dict[str, Recipe]] = {
     "paper-1band": _paper(
-        "The one-band network of Fu et al. (2024): point estimates from the shape in F277W, kept for comparison. "
-        "On mock galaxies it is worse than always saying the median in A_V and E(B-V), and no better in log sSFR; "
-        "use redden or gaussian-3band.",
+        "The one-band network of Fu et al. (2024): point estimates from the shape in F277W, kept for comparison.",
         ("F277W",),
     ),
     "paper-3band": _paper(
         "The three-band network of Fu et al. (2024): point estimates from the shapes in three bands, kept for "
-        "comparison. On mock galaxies it is worse than always saying the median in A_V and E(B-V), and no better in "
-        "log sSFR; use redden or gaussian-3band.",
+        "comparison.",
         ("F277W", "F356W", "F444W"),
     ),
     "gaussian-3band": Recipe(
