@@ -31,17 +31,17 @@ install-serving: $(UV) ## Install what serving needs; no tensorflow
 	@echo "Installing (the first time takes about a minute) ..."
 	@$(SYNC) --extra serving
 
-models: redden-model paper-models gaussian-model ## Make the committed models again from their seeds, into data/models (hours)
+models: redden-model paper-models gaussian-model ## Make models like the committed ones from the same seeds, into data/models (hours)
 
-redden-model: install ## The default model: scenes, fit, levels, domain score, reports (about four hours on two cores)
+redden-model: install ## The default model: scenes, fit, levels, domain score, reports (about five hours on two cores)
 	$(RUN) redden-train scenes data/scenes --galaxies 100000 --seed 11
 	$(RUN) redden-train fit redden --data data/scenes --out data/runs/redden --seed 0
 	$(RUN) redden-train domain data/runs/redden --data data/scenes
 	$(RUN) redden-train scenes data/levels --galaxies 64000 --seed 13
 	$(RUN) redden-train calibrate data/runs/redden --data data/levels --fresh --scenes 200000
-	$(RUN) redden-train scenes data/fresh --galaxies 96000 --seed 12
-	$(RUN) redden-train coverage data/runs/redden --data data/fresh --fresh --scenes 200000 --out data/runs/redden
-	$(RUN) redden-train compare-rivals data/runs/redden --data data/scenes --out data/runs/redden
+	$(RUN) redden-train scenes data/fresh --galaxies 105000 --seed 14
+	$(RUN) redden-train coverage data/runs/redden --data data/fresh --fresh --scenes 200000 --looks 2 --out data/runs/redden
+	$(RUN) redden-train compare-rivals data/runs/redden --data data/fresh --train-scenes 200000 --test-scenes 10000 --out data/runs/redden
 	$(RUN) redden-train export data/runs/redden data/models
 
 paper-models: install ## The paper's six networks, on its own kind of data set (about an hour on two cores)

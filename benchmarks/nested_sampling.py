@@ -73,15 +73,15 @@ def mock(place: Path) -> tuple[Array, Array]:
         "nebular": {"logU": -2.5},
         "dust": {"type": "Calzetti", "Av": 1.0},
     }
-    curves = rival._write_curves(place, BANDS)
-    model = rival._import_bagpipes().model_galaxy(components, filt_list=curves, phot_units="mujy")
+    curves = rival.write_curves(place, BANDS)
+    model = rival.import_bagpipes().model_galaxy(components, filt_list=curves, phot_units="mujy")
     flux = 1000 * model.photometry
     return flux, NOISE * flux
 
 
 def own_fit(flux: Array, error: Array, place: Path) -> Any:
     """A `bagpipes.fit` with the priors and errors of `training.rivals.bagpipes`, which writes into `place`."""
-    bagpipes = rival._import_bagpipes()
+    bagpipes = rival.import_bagpipes()
     bagpipes.utils.working_dir = str(place)
     os.chdir(place)
     instructions: dict[str, Any] = {"redshift": REDSHIFT, "nebular": {}, "dust": {"type": "Calzetti"}}
@@ -95,7 +95,7 @@ def own_fit(flux: Array, error: Array, place: Path) -> Any:
         instructions[component][name] = (prior.low, prior.high)
         instructions[component][f"{name}_prior"] = "log_10" if prior.logarithmic else "uniform"
     photometry = np.column_stack([flux, np.hypot(error, rival.FLUX_FLOOR * flux)]) / 1000
-    curves = rival._write_curves(place, BANDS)
+    curves = rival.write_curves(place, BANDS)
     galaxy = bagpipes.galaxy("mock", lambda _: photometry, spectrum_exists=False, filt_list=curves)
     return bagpipes.fit(galaxy, instructions, n_posterior=2000)
 

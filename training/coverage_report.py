@@ -34,6 +34,8 @@ TABLE_FILE: Final = "coverage.ecsv"
 """Name of its table there."""
 PICTURES: Final = ("coverage", "coverage_in_bins", "pit")
 """Names of its pictures there."""
+SHOWN: Final = (TABLE_FILE, *(f"{picture}.png" for picture in PICTURES))
+"""Files of the report that people look at: they lie beside an exported model's card."""
 
 SNR_EDGES: Final = (5.0, 8.0, 12.0, 20.0, np.inf)
 """Of the signal-to-noise ratio in F277W."""
@@ -147,8 +149,8 @@ def report(directory: Path, data: Path, *, seed: int, scenes: int, looks: int = 
         check_fresh(data, card.trained_on, f"{card.name} was fitted to")
     check_not_calibrated_on(card, data)
     data_card, found_scenes = load_scenes(data)
-    inside = found_scenes if fresh else found_scenes.part("test", card.trained_on["split_seed"])
-    found = _answered(network, inside, most=scenes, looks=looks, seed=seed)
+    chosen = found_scenes if fresh else found_scenes.part("test", card.trained_on["split_seed"])
+    found = _answered(network, chosen, most=scenes, looks=looks, seed=seed)
     answer = quantiles(card, found.outputs)
     bins: dict[str, tuple[Array, tuple[float, ...]]] = {
         "S/N": (found.snr, SNR_EDGES),

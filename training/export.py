@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,16 +12,13 @@ from redden.modelcard import ModelCard
 from redden.signature import SIGNATURE
 from training.assess import ACCURACY_FILE
 from training.comparison import Assessment
-from training.coverage_report import CALIBRATION_FILE, PICTURES, TABLE_FILE, Calibration
+from training.coverage_report import CALIBRATION_FILE, SHOWN, Calibration
 from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
 from training.evaluate import EVALUATION_FILE, Evaluation
 from training.fit import NETWORK_FILE, read_run_card
 from training.predict import open_model
 from training.reproduce import small_sample
-
-CALIBRATION_FILES: Final = (TABLE_FILE, *(f"{picture}.png" for picture in PICTURES))
-"""Coverage in bins and its pictures, beside the card of a model that they are of."""
 
 
 def export(run: Path, models: Path, *, version: int | None = None) -> Path:
@@ -52,7 +49,7 @@ def export(run: Path, models: Path, *, version: int | None = None) -> Path:
     card = read_run_card(run)
     is_mixture = card.posterior == "mixture"
     figures = _of_posterior(run, card) if is_mixture else _of_estimates(run)
-    beside = [_existing(run / file, "coverage") for file in CALIBRATION_FILES] if is_mixture else []
+    beside = [_existing(run / file, "coverage") for file in SHOWN] if is_mixture else []
     home = models / card.name
     version = version or _latest(home) + 1
     target = home / str(version)
@@ -79,7 +76,7 @@ def _of_posterior(run: Path, card: ModelCard) -> dict[str, Any]:
     domain = DomainReport.model_validate_json(_text(run, REPORT_FILE, "domain"))
     return {
         "coverage": {quantity: bins["all"][""].model_dump() for quantity, bins in calibration.coverage.items()},
-        "calibration": list(CALIBRATION_FILES),
+        "calibration": list(SHOWN),
         "accuracy": [row.model_dump(exclude={"behind"}) for row in assessment.rows if row.method == card.name],
         "domain": domain.model_dump(mode="json"),
         "sample": small_sample(card, open_model(run)[1]),

@@ -17,6 +17,7 @@ from redden.posterior import PROBABILITIES, QUANTITIES, quantiles
 from training.dataset import DatasetCard
 from training.networks import RECIPES, Network, Part, Recipe
 from training.samples import Samples, load
+from training.software import CODE_VERSION
 
 NETWORK_FILE: Final = "network.keras"
 HISTORY_FILE: Final = "history.json"
@@ -162,20 +163,27 @@ def best_scale(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float
 
 def _intended_use(data_card: DatasetCard, train: Samples) -> str:
     """What a model is for: galaxies like those that it was fitted to, wherever these came from."""
-    z = train.truth["z"]
+    low, high = in_tenths(train.truth["z"])
+    settings = data_card.settings
+    least = settings.get("min_snr", settings.get("observation", {}).get("min_snr"))
+    bright = "" if least is None else f" with a signal-to-noise ratio of {least:g} or more in every band"
     return (
-        f"Galaxies at redshift {z.min():.1f} to {z.max():.1f} in NIRCam images of 0.03 arcsec per pixel, centred in "
-        f"the cutout, no fainter in any band than those of the data set. {trained_on_mocks(data_card)} Galaxies "
-        "without dust were left out: the model cannot answer A_V = 0. Not for other redshifts, pixel scales, "
-        "instruments, stars or active nuclei."
+        f"Galaxies at redshift {low:g} to {high:g} in NIRCam images of 0.03 arcsec per pixel{bright}, centred in "
+        f"the cutout. {trained_on_mocks(data_card)} Galaxies without dust were left out: the model cannot answer "
+        "A_V = 0. Not for other redshifts, pixel scales, instruments, stars or active nuclei."
     )
+
+
+def in_tenths(z: NDArray[np.float64]) -> tuple[float, float]:
+    """Redshifts that hold those of all galaxies, from and to, in tenths."""
+    return float(np.floor(10 * z.min()) / 10), float(np.ceil(10 * z.max()) / 10)
 
 
 def trained_on_mocks(data_card: DatasetCard) -> str:
     """Where the galaxies of a model come from, for its card."""
     return (
-        f"Trained and tested on simulated galaxies only ({data_card.source}), whose stars, dust and noise are those of "
-        "that simulation; errors on real galaxies are not known."
+        f"Trained and tested on simulated galaxies only ({data_card.source}), whose stars and dust are those of "
+        "that simulation and whose noise is simulated too; errors on real galaxies are not known."
     )
 
 
@@ -206,7 +214,7 @@ def _trained_with(recipe: Recipe, network: Network, seed: int) -> dict[str, Any]
         "augmentation": recipe.augmentation,
         "seed": seed,
         "parameters": network.serving.count_params(),
-        "software": {package: version(package) for package in ("redden", "keras", "tensorflow")},
+        "software": {"redden": CODE_VERSION} | {package: version(package) for package in ("keras", "tensorflow")},
     }
 
 

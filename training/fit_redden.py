@@ -25,12 +25,12 @@ from redden.signature import DOMAIN, LOGITS, MEAN, SCALE_TRIL
 from training.batches import FAINTEST_SNR, Looks, labels, looks
 from training.dataset import DatasetCard, DatasetError
 from training.domain_data import draw_outliers, strange_looks
-from training.fit import HISTORY_FILE, NETWORK_FILE, trained_on_mocks
+from training.fit import HISTORY_FILE, NETWORK_FILE, in_tenths, trained_on_mocks
 from training.networks.redden import Scales, Shape, band_of_column, build, negative_log_likelihood
-from training.observe import SELECTED_IN, ObservationPrior
+from training.observe import LEAST_SNR, SELECTED_IN, ObservationPrior
 from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
-from training.software import code_version
+from training.software import CODE_VERSION
 
 TARGETS: Final = (
     Target(name="a_v", transform="log"),
@@ -239,7 +239,7 @@ def _ahead(source: Iterator[Item]) -> Iterator[Item]:
 def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[float]], out: Path) -> ModelCard:
     """Write the network, its history and its card, uncalibrated, into the directory of a run."""
     data_card, scenes = load_scenes(data)
-    redshifts = _redshift_range(scenes.part("train", config.split_seed))
+    redshifts = in_tenths(scenes.part("train", config.split_seed).truth["z"])
     card = ModelCard(
         name=config.name,
         version=1,
@@ -262,16 +262,11 @@ def write_run(config: Config, data: Path, fitted: Fit, history: dict[str, list[f
     return card
 
 
-def _redshift_range(scenes: SceneSet) -> tuple[float, float]:
-    """Redshifts that hold those of all scenes, from and to, in tenths."""
-    z = scenes.truth["z"]
-    return float(np.floor(10 * z.min()) / 10), float(np.ceil(10 * z.max()) / 10)
-
-
 def _intended_use(data_card: DatasetCard, redshifts: tuple[float, float]) -> str:
     return (
         f"Galaxies at redshift {redshifts[0]:g} to {redshifts[1]:g} in NIRCam images of 0.03 arcsec per pixel with a "
-        f"signal-to-noise ratio of 5 or more in {', '.join(SELECTED_IN)} where these are there, centred in the cutout. "
+        f"signal-to-noise ratio of {LEAST_SNR:g} or more in {', '.join(SELECTED_IN)} where these are there, centred in "
+        "the cutout. "
         f"{trained_on_mocks(data_card)} Heed the domain score. Not for galaxies without any dust: the model cannot "
         "answer A_V = 0."
     )
@@ -300,5 +295,5 @@ def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
         f"plus {config.strange_weight:g} times the logistic loss of telling strange cutouts from galaxies",
         "config": config.model_dump(mode="json"),
         "parameters": fitted.model.count_params(),
-        "software": {"redden": code_version()} | {package: version(package) for package in ("keras", "tensorflow")},
+        "software": {"redden": CODE_VERSION} | {package: version(package) for package in ("keras", "tensorflow")},
     }

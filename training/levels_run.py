@@ -12,7 +12,7 @@ from redden.posterior import QUANTITIES
 from redden.signature import CONTEXT
 from training.assess import ACCURACY_FILE
 from training.calibration import pit
-from training.coverage_report import CALIBRATION_FILE
+from training.coverage_report import CALIBRATION_FILE, SHOWN
 from training.domain_run import read_network
 from training.fit import NETWORK_FILE, read_run_card
 from training.freshness import EVERYONE, check_fresh
@@ -21,7 +21,7 @@ from training.observe import ObservationPrior
 from training.rivals.mocks import Mocks
 from training.rivals.network import Network
 from training.scene_set import load_scenes
-from training.software import code_version
+from training.software import CODE_VERSION
 
 EPOCHS: Final = 15
 """How often the fit sees each galaxy in each set of bands."""
@@ -77,10 +77,10 @@ def calibrate(run: Path, data: Path, *, seed: int, scenes: int, fresh: bool = Fa
         "images": len(mocks),
         "galaxies": len(np.unique(mocks.galaxy)),
         "mean": _mean(levels, known),
-        "software": code_version(),
+        "software": CODE_VERSION,
     }
     with_levels(graph, levels).save(run / NETWORK_FILE)
-    for stale in (CALIBRATION_FILE, ACCURACY_FILE):
+    for stale in (CALIBRATION_FILE, *SHOWN, ACCURACY_FILE):
         (run / stale).unlink(missing_ok=True)
     card = card.model_copy(update={"levels": True, "trained_with": card.trained_with | {"levels": facts}})
     card.write(run)

@@ -2,27 +2,30 @@
 
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
+from typing import Final
 
 from redden import __version__
 
 
-@cache
-def code_version() -> str:
-    """Version of redden, with the commit if the code is that of a git checkout, such as ``0.1.0 (4c6a4001e2f3)``.
+def code_version(file: Path) -> str:
+    """Version of redden, with the commit if a file of it lies in its git checkout, such as ``0.1.0 (4c6a4001e2f3)``.
 
     A ``-dirty`` behind the commit says that files of the checkout were changed since.
     """
-    here, git = Path(__file__), shutil.which("git")
+    git = shutil.which("git")
     if git is None:
         return __version__
 
     def asked(*arguments: str) -> str:
-        command = [git, "-C", str(here.parent), *arguments]
+        command = [git, "-C", str(file.parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     # An installed copy may lie within somebody else's checkout, which does not know it.
-    if not asked("ls-files", here.name):
-        return __version__
-    return f"{__version__} ({asked('describe', '--always', '--dirty', '--abbrev=12', '--exclude=*')})"
+    ours = asked("ls-files", file.name)
+    commit = asked("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") if ours else ""
+    return f"{__version__} ({commit})" if commit else __version__
+
+
+CODE_VERSION: Final = code_version(Path(__file__))
+"""Asked when the code is loaded: files may change while it runs."""

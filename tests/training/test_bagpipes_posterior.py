@@ -53,7 +53,7 @@ def test_median_and_interval_are_those_of_bagpipes_itself(tmp_path: Path, monkey
         flux, error = mock(tmp_path)
         ours = rival.Bagpipes("lognormal").fit(in_all_bands(flux), in_all_bands(error), REDSHIFT)
         monkeypatch.setattr(rival, "A_V", prior)
-        monkeypatch.setattr(rival._import_bagpipes().utils, "working_dir", str(tmp_path))
+        monkeypatch.setattr(rival.import_bagpipes().utils, "working_dir", str(tmp_path))
         fit = own_fit(flux, error, tmp_path)
         a_v, log_ssfr, weight = weighted_draws(fit.fitted_model, fit.galaxy.photometry[:, 1])
     effective = weight.sum() ** 2 / np.square(weight).sum()

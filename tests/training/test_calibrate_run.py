@@ -82,6 +82,20 @@ def test_all_galaxies_of_another_data_set_can_be_tested_on(run: Path, blob_scene
     assert len(table) == 4 * sum(map(len, every.coverage["a_v"].values()))
 
 
+def test_scenes_that_are_looked_at_in_parts_and_twice_are_the_same_galaxies(
+    run: Path, blob_scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = report(run, blob_scenes, seed=2, scenes=10_000, fresh=True)
+    monkeypatch.setattr("training.coverage_report.SCENES_AT_ONCE", 60)
+    parts = report(run, blob_scenes, seed=2, scenes=10_000, looks=2, fresh=True)
+    assert parts.images == pytest.approx(2 * once.images, rel=0.05)
+    assert once.galaxies <= parts.galaxies <= 500
+    for name, bins in parts.coverage.items():
+        one, two = once.coverage[name]["all"][""], bins["all"][""]
+        assert two.held_68.value == pytest.approx(one.held_68.value, abs=5 * one.held_68.error + 0.01), name
+        assert two.width_68 == pytest.approx(one.width_68, rel=0.05), name
+
+
 def test_levels_can_be_fitted_to_another_data_set_which_is_no_test_then(
     run: Path, blob_scenes: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_images_of_one_galaxy_count_as_one() -> None:
     copies = coverage(np.repeat(truth, 4), np.repeat(intervals, 4, axis=0), np.repeat(np.arange(500), 4))
     assert copies.held_68 == pytest.approx(single.held_68)
     assert (copies.images, copies.galaxies) == (2000, 500)
+    assert copies.width_68 == 2.0
 
 
 def test_bins_hold_what_belongs_in_them() -> None:

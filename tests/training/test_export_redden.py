@@ -11,9 +11,10 @@ from tests.training.unfitted import write_unfitted
 from training.assess import ACCURACY_FILE
 from training.cli import app
 from training.comparison import Assessment
+from training.coverage_report import SHOWN
 from training.domain_report import DomainReport
 from training.domain_run import REPORT_FILE
-from training.export import CALIBRATION_FILES, export
+from training.export import export
 from training.observe import ObservationPrior
 from training.simulate.settings import Scenes
 
@@ -37,8 +38,8 @@ def test_a_model_lies_beside_its_coverage_and_the_pictures_of_it(blob_scenes: Pa
     assert result.exit_code == 0, result.output
     exported = export(run, tmp_path / "models")
     figures = ModelCard.read(exported).figures_of_merit
-    assert figures["calibration"] == list(CALIBRATION_FILES)
-    for file in CALIBRATION_FILES:
+    assert figures["calibration"] == list(SHOWN)
+    for file in SHOWN:
         assert (exported / file).read_bytes() == (run / file).read_bytes()
     assert figures["sample"]["images"] > 0
     assert figures["coverage"]["a_v"]["width_68"] > 0

@@ -28,7 +28,7 @@ def test_photometry_and_star_formation_are_those_of_bagpipes(
 ) -> None:
     """Colours agree to 0.2 %, with dust and without; that is how finely either adds up a filter."""
     photometry, log_ssfr = drawn
-    curves = rival._write_curves(tmp_path, list(ALL_BANDS))
+    curves = rival.write_curves(tmp_path, list(ALL_BANDS))
     shares = Sobol(4, rng=0).random(16)[1]
     tmax, fwhm = (
         rival.HISTORIES["lognormal"][name].at(share) for name, share in zip(("tmax", "fwhm"), shares, strict=False)

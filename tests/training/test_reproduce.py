@@ -29,6 +29,7 @@ def test_the_fainter_a_galaxy_is_the_wider_are_its_intervals() -> None:
     for depth in (28.6, 29.8):
         mocks = Mocks.observe(scenes, ObservationPrior(depth=(depth, depth)), seed=0, most=len(scenes))
         answer = quantiles(card, predict(model_inputs(mocks.pixels, card, mocks.redshift)))["log_ssfr"]
+        # No two scenes have the same A_V, so it names them.
         widths[depth] = dict(zip(mocks.truth["a_v"].tolist(), (answer[:, 3] - answer[:, 1]).tolist(), strict=True))
     wider = [width / widths[29.8][scene] for scene, width in widths[28.6].items() if scene in widths[29.8]]
     assert len(wider) > 10

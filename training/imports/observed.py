@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from redden import __version__
 from redden.posterior import QUANTITIES
 from redden.snr import aperture_snr
 from training import dataset
@@ -13,6 +12,7 @@ from training.dataset import DatasetError
 from training.observe import SELECTED_IN, ObservationPrior, surveys
 from training.scene_set import SceneSet
 from training.simulate.scenes import NOISELESS
+from training.software import CODE_VERSION
 
 
 def observe_scenes(
@@ -70,7 +70,7 @@ def observe_scenes(
             "min_snr": min_snr,
             "seed": seed,
         },
-        software=f"redden {__version__}",
+        software=f"redden {CODE_VERSION}",
     )
 
 

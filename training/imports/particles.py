@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
-from redden import __version__
 from redden.bands import BANDS, in_order
 from redden.errors import CatalogueError
 from training import dataset
@@ -27,6 +26,7 @@ from training.simulate.run import View, attenuate, expose, starlight
 from training.simulate.scenes import NOISELESS
 from training.simulate.settings import Observation, Settings, Spectra
 from training.simulate.ssp import load_stars
+from training.software import CODE_VERSION
 
 Array = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def import_particles(
         source=SOURCE,
         bands=bands,
         settings=chosen.model_dump(mode="json") | {"file": file.name, "galaxies": [each.name for each in galaxies]},
-        software=f"redden {__version__}",
+        software=f"redden {CODE_VERSION}",
     )
 
 

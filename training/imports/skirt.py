@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
-from redden import __version__
 from redden.bands import BANDS, in_order
 from redden.errors import BadPixelsError, BandError, ReddenError, UnitError
 from redden.grid import PIXEL_SCALE, SIZE
@@ -23,6 +22,7 @@ from training.imports.table import Row, read_rows
 from training.simulate.instrument import AB_NANOJANSKY, FINE_SCALE, PSF_SIZE, image
 from training.simulate.scenes import APERTURE, NOISELESS, aperture_noise_at
 from training.simulate.settings import Observation, Scenes
+from training.software import CODE_VERSION
 
 Array = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def import_skirt(
     rows = read_rows(table)
     with _about(rows[0]):
         bands = in_order(settings.bands or _bands_of(rows[0], settings))
-        left_aside = _product(rows[0], rows[0].dusty, settings).left_aside
+        left_aside = () if settings.bands else _product(rows[0], rows[0].dusty, settings).left_aside
         warning = contradiction(rows[0], bands, settings) if settings.unit else None
     if left_aside:
         report(f"Left aside, since their transmission is not known: {', '.join(left_aside)}.")
@@ -87,7 +87,7 @@ def import_skirt(
         source=SOURCE,
         bands=bands,
         settings={**settings.model_dump(mode="json"), "bands": list(bands), "table": table.name, "galaxies": names},
-        software=f"redden {__version__}",
+        software=f"redden {CODE_VERSION}",
     )
 
 

@@ -105,7 +105,7 @@ class Bagpipes:
     def __init__(self, history: str) -> None:
         if find_spec("bagpipes") is None:
             raise MissingBagpipesError("Bagpipes is not installed: pip install 'redden[training,sed]'.")
-        _import_bagpipes()  # takes seconds, which belong to no galaxy
+        import_bagpipes()  # takes seconds, which belong to no galaxy
         self._history = history
         self.name = "Bagpipes" if history == "lognormal" else f"Bagpipes, {history}"
 
@@ -173,7 +173,7 @@ class _Models:
     """Model galaxies of Bagpipes at one redshift, drawn from the priors."""
 
     def __init__(self, history: str, z: float, bands: list[str]) -> None:
-        self._bagpipes = _import_bagpipes()
+        self._bagpipes = import_bagpipes()
         self._priors = {
             **{(history, name): prior for name, prior in HISTORIES[history].items()},
             (history, "metallicity"): METALLICITY,
@@ -218,7 +218,7 @@ class _Models:
             return
         # The filters decide where the spectrum is finely sampled.
         with TemporaryDirectory() as place:
-            curves = _write_curves(Path(place), self._bands)
+            curves = write_curves(Path(place), self._bands)
             self._galaxy = self._bagpipes.model_galaxy(self._components, filt_list=curves)
 
     def _through_dust_and_filters(self, spectra: Array) -> Array:
@@ -259,15 +259,15 @@ def _quantiles(values: Array, weight: Array) -> Array:
     return np.asarray(np.interp(PROBABILITIES, below / weight.sum(), values[order]))
 
 
-def _import_bagpipes() -> ModuleType:
-    # It prints what it finds missing, and its progress.
+def import_bagpipes() -> ModuleType:
+    """Bagpipes, without what it prints: what it finds missing, and its progress."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         import bagpipes
         import bagpipes.models.dust_attenuation_model
     return bagpipes  # type: ignore[no-any-return]
 
 
-def _write_curves(directory: Path, bands: list[str]) -> list[str]:
+def write_curves(directory: Path, bands: list[str]) -> list[str]:
     """Write filter curves for Bagpipes, which has none of NIRCam, and name the files."""
     files = []
     for band in bands:

@@ -25,7 +25,7 @@ from training.simulate.instrument import draw_sky, image, noise
 from training.simulate.population import Galaxy, draw_galaxy
 from training.simulate.settings import Settings, Spectra
 from training.simulate.spectra import band_table, behind_dust, label_table, metallicity, mixture
-from training.software import code_version
+from training.software import CODE_VERSION
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def simulate(settings: Settings, directory: Path, processes: int) -> dataset.Dat
         source="redden forward model",
         bands=settings.observation.bands,
         settings=settings.model_dump(mode="json"),
-        software=f"redden {code_version()}",
+        software=f"redden {CODE_VERSION}",
     )
 
 

@@ -18,7 +18,7 @@ from training import dataset
 from training.simulate.instrument import AB_NANOJANSKY, NOISE_RADIUS
 from training.simulate.run import attenuate, draw_mock, expose, in_processes, look
 from training.simulate.settings import Scenes, Settings, Spectra, Variety
-from training.software import code_version
+from training.software import CODE_VERSION
 
 NOISELESS: Final = "noiseless scenes"
 """How the source of such a data set ends, in its card, whoever simulated the galaxies."""
@@ -69,7 +69,7 @@ def simulate_scenes(scenes: Scenes, directory: Path, processes: int) -> dataset.
         source=SOURCE,
         bands=scenes.observation.bands,
         settings=scenes.model_dump(mode="json"),
-        software=f"redden {code_version()}",
+        software=f"redden {CODE_VERSION}",
     )
 
 
