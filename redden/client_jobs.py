@@ -120,7 +120,11 @@ class ClientJob:
                 file.write(piece)
 
     def to_table(self) -> "Table":
-        """The results as an astropy table, with units, UCDs and descriptions."""
+        """The results as an astropy table, with units, UCDs and descriptions.
+
+        It travels as FITS, which has no null in text and numbers (an empty text, NaN) and escapes what is not ASCII;
+        `save` as Parquet or VOTable keeps these.
+        """
         with NamedTemporaryFile(suffix=".fits") as file:
             for piece in self.results("fits"):
                 file.write(piece)

@@ -15,11 +15,8 @@ from service.settings import read_settings
 
 log = logging.getLogger(__name__)
 
-_LONGEST_WAIT: Final = 10
-"""Most seconds between two attempts to reach a model server, or a mosaic, that is away."""
-
-_PATIENCE: Final = 360
-"""Attempts, about an hour long, before a job is given up."""
+_WAITS: Final = (1, 2, 4)
+"""Seconds before new attempts to reach a model server, or a mosaic, that is away; then the sweep sees to the chunk."""
 
 
 @cache
@@ -43,12 +40,12 @@ def measure(self: Any, job: str, chunk: int, attempt: int) -> None:
         tools.store.remove(folder_of(job))  # it was deleted, and the part has made its folder anew
     except (ModelServerError, MosaicAwayError) as error:
         retries: int = self.request.retries
-        if retries >= _PATIENCE:
-            _give_up(tools, job, str(error))
+        if retries == len(_WAITS):
+            # Not heard of for a lease it is queued anew, by one worker: messages that wait cannot pile up.
+            tools.jobs.beat(job, part, LEASE, waits_for=str(error))
             return
-        wait = min(_LONGEST_WAIT, 2**retries)
-        tools.jobs.beat(job, part, wait + LEASE, waits_for=str(error))
-        raise self.retry(countdown=wait, max_retries=None) from error
+        tools.jobs.beat(job, part, _WAITS[retries] + LEASE, waits_for=str(error))
+        raise self.retry(countdown=_WAITS[retries], max_retries=len(_WAITS)) from error
     except ReddenError as error:
         _give_up(tools, job, str(error))
     except Exception as error:
