@@ -102,7 +102,10 @@ class Store:
                 Path(self.path(folder)).parent.mkdir(parents=True, exist_ok=True)
                 filled.replace(self.path(folder))
             else:
-                self.fs.put(f"{filled}/", f"{self.path(folder)}/", recursive=True)
+                # File by file: a folder that is put as a whole makes a bucket of a mistyped name.
+                files = [path for path in sorted(filled.rglob("*")) if path.is_file()]
+                to = [self.path(folder, path.relative_to(filled).as_posix()) for path in files]
+                self.fs.put([str(path) for path in files], to)
 
     def _incoming(self) -> str | None:
         """Directory of unfinished folders: beside the finished ones if these are local, so that they can be moved."""

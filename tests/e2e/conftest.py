@@ -1,4 +1,4 @@
-"""A running ``redden serve`` over the project's own models."""
+"""A running ``redden serve`` over the project's own models, and a service of separate processes."""
 
 import os
 import subprocess
@@ -11,9 +11,13 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 import httpx
+import numpy as np
+import pyarrow as pa
 import pytest
+from astropy.table import Table
 
 from service.processes import free_port
+from tests.e2e.system import BLANK, NOWHERE, ROWS, System
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,3 +166,47 @@ def real_galaxies(real_images: Path) -> dict[str, Sequence[Path]]:
     if missing := [name for name, files in found.items() if not files]:
         pytest.skip(f"the folder of real images lacks {', '.join(missing)}")
     return found
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The parts, of which tests kill some."""
+    if sys.platform != "linux":
+        pytest.skip("processes are looked up in Linux's /proc")
+    with System(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture
+def system(started: System) -> System:
+    """A service with all its parts, and one worker."""
+    started.restore()
+    return started
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> bytes:
+    """Galaxies of the demo survey, with some rows that cannot be measured."""
+    demo = Table.read(ROOT / "service/demo/survey/catalogue.ecsv")
+    lines = ["id,ra,dec"]
+    for number in range(ROWS):
+        galaxy = demo[number * 7 % len(demo)]
+        ra, dec = galaxy["ra"], galaxy["dec"] + (1 if number in NOWHERE else 0)
+        lines.append(f"{number},," if number == BLANK else f"{number},{ra:.7f},{dec:.7f}")
+    return "\n".join(lines).encode()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(started: System, catalogue: bytes) -> pa.Table:
+    """Results of a job that nothing happens to."""
+    started.restore()
+    job = started.submit(catalogue)
+    state = started.ended(job)
+    results = started.results(job)
+    assert results["id"].to_pylist() == list(range(ROWS))
+    failed = {row for row, status in enumerate(results["status"].to_pylist()) if status != "ok"}
+    assert failed == {*NOWHERE, BLANK}
+    assert state["rows"] == {"total": ROWS, "done": ROWS, "failed": len(failed)}
+    measured = np.delete(results["a_v"].to_numpy(), sorted(failed))
+    assert np.isfinite(measured).all()
+    return results
