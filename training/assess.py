@@ -19,7 +19,7 @@ from training.rivals.meurer import Meurer
 from training.rivals.mocks import BAND_SETS, BandSet, Mocks
 from training.rivals.network import Network, PosteriorMean
 from training.rivals.sed_grid import SedGrid
-from training.scene_set import load_scenes
+from training.scene_set import SceneSet, load_scenes
 
 ACCURACY_FILE: Final = "accuracy.json"
 """Name of the result in a directory."""
@@ -77,14 +77,7 @@ def assess(
     for depth in depths:
         prior = ObservationPrior(depth=(depth, depth))
         test = Mocks.observe(scenes.part("test", split_seed), prior, seed=seed, most=test_scenes)
-
-        @cache
-        def training(prior: ObservationPrior = prior) -> tuple[Mocks, Mocks]:
-            return (
-                Mocks.observe(scenes.part("train", split_seed), prior, seed=seed + 1, most=train_scenes),
-                Mocks.observe(scenes.part("validation", split_seed), prior, seed=seed + 2, most=train_scenes // 8),
-            )
-
+        training = _training(scenes, split_seed, prior, seed=seed, most=train_scenes)
         for band_set in BAND_SETS:
             seen = test.seen_in(band_set)
             answers = [ask(network, seen) for network in contenders if network.takes(band_set)]
@@ -103,9 +96,10 @@ def assess_slow(
     *,
     seed: int,
     galaxies: int,
+    train_scenes: int,
     depth: float = DEPTHS[0],
 ) -> Assessment:
-    """Compare models with a method that takes seconds or minutes per galaxy, and with those that need no fit.
+    """Compare models and all rivals with a method that takes seconds or minutes per galaxy.
 
     Parameters, errors
         As for `assess`. Of the test galaxies the first that are detected are taken, one image of each, in three and in
@@ -114,21 +108,38 @@ def assess_slow(
     networks = _networks(models, data)
     card, scenes = load_scenes(data)
     split_seed = networks[0].card.trained_on["split_seed"]
-    mocks = Mocks.observe(
-        scenes.part("test", split_seed), ObservationPrior(depth=(depth, depth)), seed=seed, most=SLOW_TEST_SCENES
-    )
+    prior = ObservationPrior(depth=(depth, depth))
+    mocks = Mocks.observe(scenes.part("test", split_seed), prior, seed=seed, most=SLOW_TEST_SCENES)
     _, first = np.unique(mocks.galaxy, return_index=True)
     few = mocks.rows(first[:galaxies])
-    asked = memory / f"{card.sha256[:12]}-{split_seed}-{seed}" / f"{depth:g}"
+    training = _training(scenes, split_seed, prior, seed=seed, most=train_scenes)
+    asked = f"{card.sha256[:12]}-{split_seed}-{seed}"
     rows: list[Row] = []
     for band_set in (one for one in BAND_SETS if len(one.bands) >= 3):
         seen = few.seen_in(band_set)
-        quick: list[Method] = [*networks, SedGrid(), Meurer()]
-        answers = [ask(method, seen) for method in quick if method.takes(band_set)]
+        answers = [ask(network, seen) for network in networks if network.takes(band_set)]
+        place = memory / f"{asked}-{galaxies}-{train_scenes}" / f"{depth:g}" / band_set.name
+        for name, make in _rivals(band_set, training, seed).items():
+            answers.append(remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)))
         if slow.takes(band_set):
-            answers.append(_one_by_one(slow, seen, asked / band_set.name))
+            answers.append(_one_by_one(slow, seen, memory / asked / f"{depth:g}" / band_set.name))
         rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
-    return _assessment(networks[0], card, seed, 0, rows)
+    return _assessment(networks[0], card, seed, train_scenes, rows)
+
+
+def _training(
+    scenes: SceneSet, split_seed: int, prior: ObservationPrior, *, seed: int, most: int
+) -> Callable[[], tuple[Mocks, Mocks]]:
+    """What makes the training and validation galaxies of the trees, when it is first called."""
+
+    @cache
+    def observed() -> tuple[Mocks, Mocks]:
+        return (
+            Mocks.observe(scenes.part("train", split_seed), prior, seed=seed + 1, most=most),
+            Mocks.observe(scenes.part("validation", split_seed), prior, seed=seed + 2, most=most // 8),
+        )
+
+    return observed
 
 
 def _networks(models: Sequence[Path], data: Path) -> list[Network]:
@@ -201,7 +212,7 @@ def markdown(assessment: Assessment) -> str:
         rows = [row for row in assessment.rows if row.depth == depth]
         parts.append(
             f"Depth {depth:g} AB, {rows[0].images} images of {rows[0].galaxies} galaxies"
-            + (f"; trees fitted to {assessment.train_scenes} scenes" if assessment.train_scenes else "")
+            f"; trees fitted to {assessment.train_scenes} scenes at most"
         )
         lines = [_COLUMNS, ["---"] * len(_COLUMNS), *(_cells(row) for row in rows)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))

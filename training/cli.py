@@ -137,18 +137,33 @@ def survey(
 
 @app.command()
 def fit(
-    name: Annotated[str, typer.Argument(help="Model: redden, paper-1band, paper-3band or gaussian-3band.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Model: redden, paper-1band, paper-3band or gaussian-3band; "
+            "or a file like training/configs/redden.toml."
+        ),
+    ],
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`; of `scenes` for redden.")
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
     seed: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
-            help="Seed of weights, observations and order; and of the split, which for redden is in its configuration.",
+            help="Seed of weights, observations and order; and of the split, which for redden is in its configuration. "
+            "By default that of the configuration, 0.",
         ),
-    ] = 0,
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="For redden: run or ensemble, fitted to the same data set, whose posteriors are learned too.",
+        ),
+    ] = None,
 ) -> None:
     """Fit a network to a data set."""
     from training.configs import config_file
@@ -157,18 +172,21 @@ def fit(
         from training.fit_redden import Config, fit_one
 
         with user_errors():
-            fit_one(Config.read(config).model_copy(update={"seed": seed}), data, out, print)
+            asked = Config.read(config) if seed is None else Config.read(config).model_copy(update={"seed": seed})
+            fit_one(asked, data, out, print, teacher)
         print(f"Next: redden-train domain {out} --data {data}")
         return
     from training.fit import fit as fit_network
     from training.networks import RECIPES
 
+    if teacher is not None:
+        raise typer.BadParameter("only redden networks have teachers.", param_hint="--teacher")
     if name not in RECIPES:
         raise typer.BadParameter(
             f"there is no model {name!r}; there are redden, {', '.join(RECIPES)}.", param_hint="NAME"
         )
     with user_errors():
-        fit_network(name, data, out, seed=seed)
+        fit_network(name, data, out, seed=seed or 0)
     print(f"Next: redden-train evaluate {out} --data {data}")
 
 

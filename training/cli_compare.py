@@ -13,6 +13,7 @@ app = typer.Typer()
 _Data = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Data set of `scenes`.")]
 _Out = Annotated[Path, typer.Option(help="Directory for tables and pictures.")]
 _Scenes = Annotated[int, typer.Option(min=1, help="Most scenes to look at.")]
+_TrainScenes = Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")]
 _Seed = Annotated[int, typer.Option(min=0, help="Seed of the observations.")]
 
 
@@ -82,7 +83,7 @@ def compare_rivals(
     out: _Out,
     seed: _Seed = 3,
     test_scenes: Annotated[int, typer.Option(min=1, help="Most test scenes to look at.")] = 4_000,
-    train_scenes: Annotated[int, typer.Option(min=8, help="Most scenes to fit the gradient boosting to.")] = 20_000,
+    train_scenes: _TrainScenes = 20_000,
     depth: Annotated[
         list[float], typer.Option(help="5 sigma AB magnitude in circles of 0.1 arcsec radius; may be repeated.")
     ] = [28.6, 29.8],  # noqa: B006  # typer does not change it
@@ -121,11 +122,12 @@ def compare_bagpipes(
     out: _Out,
     seed: _Seed = 4,
     galaxies: Annotated[int, typer.Option(min=2, help="Test galaxies; each takes some seconds.")] = 20,
+    train_scenes: _TrainScenes = 20_000,
     history: Annotated[
         Literal["lognormal", "delayed", "dblplaw", "constant"], typer.Option(help="Star-formation history.")
     ] = "lognormal",
 ) -> None:
-    """Compare models with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands.
+    """Compare models and all rivals with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands.
 
     What Bagpipes answers is kept in OUT/rivals, galaxy by galaxy: a run that was stopped goes on where it was.
     """
@@ -133,7 +135,15 @@ def compare_bagpipes(
     from training.rivals.bagpipes import Bagpipes
 
     with user_errors():
-        found = assess_slow(models, data, Bagpipes(history), out / "rivals", seed=seed, galaxies=galaxies)
+        found = assess_slow(
+            models,
+            data,
+            Bagpipes(history),
+            out / "rivals",
+            seed=seed,
+            galaxies=galaxies,
+            train_scenes=train_scenes,
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / f"bagpipes-{history}.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (out / f"bagpipes-{history}.md").write_text(markdown(found), encoding="utf-8")

@@ -62,7 +62,7 @@ class Assessment(BaseModel):
     sha256: str
     seed: int
     train_scenes: int
-    """Most scenes that the gradient boosting was fitted to; 0 if it was not asked."""
+    """Most scenes that the gradient boosting was fitted to."""
     rows: tuple[Row, ...]
 
 

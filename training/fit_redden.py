@@ -31,6 +31,7 @@ from training.observe import LEAST_SNR, SELECTED_IN, ObservationPrior
 from training.outliers import FITTED
 from training.scene_set import SceneSet, load_scenes
 from training.software import CODE_VERSION
+from training.teacher import TAUGHT, Teacher, read_teacher
 
 TARGETS: Final = (
     Target(name="a_v", transform="log"),
@@ -101,7 +102,8 @@ class Config(BaseModel):
 class Fit:
     """One network and its optimiser."""
 
-    def __init__(self, config: Config, shape: Shape, scales: Scales) -> None:
+    def __init__(self, config: Config, shape: Shape, scales: Scales, teacher: Teacher | None = None) -> None:
+        self.teacher = teacher
         # The first weights of a shape do not depend on which other shapes are fitted beside it.
         keras.utils.set_random_seed(config.seed)
         self.model = build(tuple(BANDS), shape, scales)
@@ -126,10 +128,14 @@ class Fit:
         with tf.GradientTape() as tape:
             inputs = [tf.concat(pair, axis=0) for pair in zip((pixels, context), strange, strict=True)]
             answer = self.model(inputs, training=True)
-            loss = _likelihood(truth, {name: tensor[:known] for name, tensor in answer.items()})
+            told_of = {name: tensor[:known] for name, tensor in answer.items()}
+            loss = wanted = _likelihood(truth, told_of)
+            if self.teacher is not None:
+                taught = self.teacher.loss((pixels, context), told_of[LOGITS], told_of[MEAN], told_of[SCALE_TRIL])
+                wanted = (1 - TAUGHT) * loss + TAUGHT * taught
             odds = answer[DOMAIN]
             told = tf.reduce_mean(tf.nn.softplus(odds[:known])) + tf.reduce_mean(tf.nn.softplus(-odds[known:]))
-            total = loss + self.strange_weight * told
+            total = wanted + self.strange_weight * told
         self.optimizer.apply(tape.gradient(total, variables), variables)
         return loss
 
@@ -150,8 +156,10 @@ def _likelihood(truth: tf.Tensor, answer: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.reduce_mean(negative_log_likelihood(truth, answer[LOGITS], answer[MEAN], answer[SCALE_TRIL]))
 
 
-def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str], None]) -> list[tuple[Fit, Any]]:
-    """Fit networks of several shapes to the same observations.
+def fit(
+    config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str], None], teacher: Teacher | None = None
+) -> list[tuple[Fit, Any]]:
+    """Fit networks of several shapes to the same observations, and to what a teacher says of them if there is one.
 
     Returns
     -------
@@ -177,7 +185,7 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     stream = _ahead(zip(known, strange, strict=True))
     first = next(stream)
     scales = measure_scales(first[0], labels(train.truth, TARGETS))
-    fits = [Fit(config, shape, scales) for shape in shapes]
+    fits = [Fit(config, shape, scales, teacher) for shape in shapes]
     histories: list[dict[str, list[float]]] = [{"looks": [], "loss": [], "val_loss": []} for _ in shapes]
     rng = np.random.default_rng(config.seed)
     chunks = -(-config.looks // config.chunk)
@@ -205,9 +213,32 @@ def fit(config: Config, data: Path, shapes: Sequence[Shape], say: Callable[[str]
     return list(zip(fits, histories, strict=True))
 
 
-def fit_one(config: Config, data: Path, out: Path, say: Callable[[str], None]) -> ModelCard:
-    """Fit the network of a configuration and write the run."""
-    ((fitted, history),) = fit(config, data, [config.shape], say)
+def fit_one(
+    config: Config, data: Path, out: Path, say: Callable[[str], None], teacher_run: Path | None = None
+) -> ModelCard:
+    """Fit the network of a configuration and write the run.
+
+    Parameters
+    ----------
+    config : Config
+    data : Path
+        Data set of scenes.
+    out : Path
+        Directory of the run.
+    say : callable
+        Told how far the fit is.
+    teacher_run : Path, optional
+        Run or ensemble whose posteriors the network learns too; fitted to the same part of the same data set.
+
+    Raises
+    ------
+    DatasetError, ModelCardError
+        If the data set or the teacher cannot be used.
+    """
+    teacher = None
+    if teacher_run is not None:
+        teacher = read_teacher(teacher_run, DatasetCard.read(data).sha256, config.split_seed)
+    ((fitted, history),) = fit(config, data, [config.shape], say, teacher)
     return write_run(config, data, fitted, history, out)
 
 
@@ -290,7 +321,8 @@ def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dic
 
 
 def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
-    return {
+    teacher = {} if fitted.teacher is None else {"teacher": fitted.teacher.trained_with, "taught": TAUGHT}
+    return teacher | {
         "loss": "negative log likelihood of a mixture of Gaussians, "
         f"plus {config.strange_weight:g} times the logistic loss of telling strange cutouts from galaxies",
         "config": config.model_dump(mode="json"),

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 from redden.bands import BANDS
 from redden.dust import attenuation
 from redden.errors import ReddenError
-from training.assess import markdown
+from training.assess import assess_slow, markdown
 from training.cli import app
 from training.comparison import Assessment, ask, compare, remembered
 from training.figures import draw_accuracy, draw_sizes
 from training.metrics import Figure
 from training.observe import ObservationPrior
 from training.rivals.boosting import Boosting
-from training.rivals.mocks import ALL_BANDS, BAND_SETS, Mocks
+from training.rivals.mocks import ALL_BANDS, BAND_SETS, Answer, BandSet, Mocks
 from training.rivals.sed_grid import SedGrid
 from training.scene_set import SceneSet, load_scenes
 from training.simulate.instrument import image
@@ -122,6 +122,44 @@ def test_a_table_says_what_each_method_is_worth(boosting: Boosting, parts: dict[
     files = draw_accuracy(table, tmp_path)
     assert [file.name for file in files] == ["accuracy.png", "accuracy.pdf"]
     assert all(file.stat().st_size > 5000 for file in files)
+
+
+class Slow:
+    """A method that is asked galaxy by galaxy; it takes none where it was asked before."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def takes(self, band_set: BandSet) -> bool:
+        return band_set.redshift
+
+    def answer(self, mocks: Mocks) -> Answer:
+        self.asked += len(mocks)
+        return {"a_v": np.tile(mocks.snr[:, :1], (1, 5)).astype(np.float64)}
+
+
+def test_a_slow_method_is_compared_with_all_others_on_the_same_galaxies(
+    blob_scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.rivals.boosting._SETTINGS", {"max_iter": 3})
+    models, slow, again = [MODELS / "gaussian-3band/1"], Slow(), Slow()
+    found = assess_slow(models, blob_scenes, slow, tmp_path, seed=0, galaxies=9, train_scenes=300)
+    methods = {bands: [row.method for row in found.rows if row.bands == bands] for bands in ("3", "3+z", "7", "7+z")}
+    grown = ["gradient boosting", "chi2 grid of SEDs"]
+    assert methods == {
+        "3": ["gaussian-3band", *grown],
+        "3+z": ["gaussian-3band", *grown, "slow"],
+        "7": ["gaussian-3band", *grown],
+        "7+z": ["gaussian-3band", *grown, "Meurer", "slow"],
+    }
+    assert {(row.images, row.galaxies) for row in found.rows} == {(9, 9)}
+    assert slow.asked == 18
+    assert "trees fitted to 300 scenes" in markdown(found)
+    more = assess_slow(models, blob_scenes, again, tmp_path, seed=0, galaxies=10, train_scenes=300)
+    assert again.asked == 2  # the others are remembered
+    assert {row.images for row in more.rows} == {10}
 
 
 def test_scenes_of_other_bands_or_too_faint_ones_are_refused(scenes: SceneSet) -> None:
