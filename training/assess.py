@@ -82,8 +82,7 @@ def assess(
             seen = test.seen_in(band_set)
             answers = [ask(network, seen) for network in contenders if network.takes(band_set)]
             place = memory / asked / f"{depth:g}" / band_set.name
-            for name, make in _rivals(band_set, training, seed).items():
-                answers.append(remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)))
+            answers += _ask_rivals(seen, band_set, training, seed, place)
             rows += compare(answers, band_set, depth, test, networks[0].card.trained_on["median"], seed)
     return _assessment(networks[0], card, seed, train_scenes, rows)
 
@@ -118,9 +117,8 @@ def assess_slow(
     for band_set in (one for one in BAND_SETS if len(one.bands) >= 3):
         seen = few.seen_in(band_set)
         answers = [ask(network, seen) for network in networks if network.takes(band_set)]
-        place = memory / f"{asked}-{galaxies}-{train_scenes}" / f"{depth:g}" / band_set.name
-        for name, make in _rivals(band_set, training, seed).items():
-            answers.append(remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)))
+        place = memory / f"{asked}-few-{galaxies}-{train_scenes}" / f"{depth:g}" / band_set.name
+        answers += _ask_rivals(seen, band_set, training, seed, place)
         if slow.takes(band_set):
             answers.append(_one_by_one(slow, seen, memory / asked / f"{depth:g}" / band_set.name))
         rows += compare(answers, band_set, depth, few, networks[0].card.trained_on["median"], seed)
@@ -164,6 +162,16 @@ def _one_by_one(method: Method, seen: Mocks, place: Path) -> Answered:
         name: np.concatenate([one.quantiles[name] for one in found]) for name in QUANTITIES
     }
     return Answered(method.name, float(np.mean([one.milliseconds for one in found])), quantiles)
+
+
+def _ask_rivals(
+    seen: Mocks, band_set: BandSet, training: Callable[[], tuple[Mocks, Mocks]], seed: int, place: Path
+) -> list[Answered]:
+    """What the rivals say of galaxies, kept in a directory."""
+    rivals = _rivals(band_set, training, seed)
+    return [
+        remembered(place / f"{name}.npz", name, partial(_make_and_ask, make, seen)) for name, make in rivals.items()
+    ]
 
 
 def _rivals(

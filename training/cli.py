@@ -153,7 +153,7 @@ def fit(
         typer.Option(
             min=0,
             help="Seed of weights, observations and order; and of the split, which for redden is in its configuration. "
-            "By default that of the configuration, 0.",
+            "By default that of the configuration, or 0.",
         ),
     ] = None,
     teacher: Annotated[
@@ -179,12 +179,12 @@ def fit(
     from training.fit import fit as fit_network
     from training.networks import RECIPES
 
-    if teacher is not None:
-        raise typer.BadParameter("only redden networks have teachers.", param_hint="--teacher")
     if name not in RECIPES:
         raise typer.BadParameter(
             f"there is no model {name!r}; there are redden, {', '.join(RECIPES)}.", param_hint="NAME"
         )
+    if teacher is not None:
+        raise typer.BadParameter("only redden networks have teachers.", param_hint="--teacher")
     with user_errors():
         fit_network(name, data, out, seed=seed or 0)
     print(f"Next: redden-train evaluate {out} --data {data}")

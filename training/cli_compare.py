@@ -129,7 +129,8 @@ def compare_bagpipes(
 ) -> None:
     """Compare models and all rivals with Bagpipes (extra `sed`) on a few test galaxies, in three and in seven bands.
 
-    What Bagpipes answers is kept in OUT/rivals, galaxy by galaxy: a run that was stopped goes on where it was.
+    What all but the models answer is kept in OUT/rivals, of Bagpipes galaxy by galaxy: a run that was stopped goes on
+    where it was.
     """
     from training.assess import assess_slow, markdown
     from training.rivals.bagpipes import Bagpipes

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.progress import Progress
 
 from redden.bands import BANDS
@@ -74,10 +74,16 @@ class Config(BaseModel):
     """Strange cutouts that are drawn of a kind, or several times as many, see `training.outliers.FITTED`."""
     strange_weight: Annotated[float, Field(ge=0)]
     """Of the loss of the domain score, beside that of the answer."""
-    learning_rate: float
-    weight_decay: float
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
     shape: Shape
     observation: ObservationPrior
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> Self:
+        if self.chunk < 2 * self.batch:
+            raise ValueError(f"chunk must be at least twice the batch, {2 * self.batch}")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -237,7 +243,7 @@ def fit_one(
     """
     teacher = None
     if teacher_run is not None:
-        teacher = read_teacher(teacher_run, DatasetCard.read(data).sha256, config.split_seed)
+        teacher = read_teacher(teacher_run, _fitted_to(DatasetCard.read(data), config))
     ((fitted, history),) = fit(config, data, [config.shape], say, teacher)
     return write_run(config, data, fitted, history, out)
 
@@ -303,17 +309,23 @@ def _intended_use(data_card: DatasetCard, redshifts: tuple[float, float]) -> str
     )
 
 
+def _fitted_to(data_card: DatasetCard, config: Config) -> dict[str, Any]:
+    """What two networks must share to be compared, joined, or to teach each other."""
+    return {
+        "sha256": data_card.sha256,
+        "split_seed": config.split_seed,
+        "observation": config.observation.model_dump(mode="json"),
+        "least_snr": FAINTEST_SNR,
+    }
+
+
 def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dict[str, Any]:
     train, validation = scenes.part("train", config.split_seed), scenes.part("validation", config.split_seed)
-    return {
+    return _fitted_to(data_card, config) | {
         "data_set": data_card.name,
-        "sha256": data_card.sha256,
         "source": data_card.source,
         "software": data_card.software,
         "settings": data_card.settings,
-        "observation": config.observation.model_dump(mode="json"),
-        "least_snr": FAINTEST_SNR,
-        "split_seed": config.split_seed,
         "train": {"images": len(train), "galaxies": len(np.unique(train.galaxy))},
         "validation": {"images": len(validation), "galaxies": len(np.unique(validation.galaxy))},
         "median": {quantity: float(np.median(train.truth[quantity])) for quantity in QUANTITIES},
@@ -321,9 +333,10 @@ def _trained_on(data_card: DatasetCard, scenes: SceneSet, config: Config) -> dic
 
 
 def _trained_with(config: Config, fitted: Fit) -> dict[str, Any]:
-    teacher = {} if fitted.teacher is None else {"teacher": fitted.teacher.trained_with, "taught": TAUGHT}
+    teacher = {} if fitted.teacher is None else {"teacher": fitted.teacher.facts}
+    of = "" if fitted.teacher is None else " of the truth and of a teacher's draws"
     return teacher | {
-        "loss": "negative log likelihood of a mixture of Gaussians, "
+        "loss": f"negative log likelihood{of} under a mixture of Gaussians, "
         f"plus {config.strange_weight:g} times the logistic loss of telling strange cutouts from galaxies",
         "config": config.model_dump(mode="json"),
         "parameters": fitted.model.count_params(),

@@ -1,5 +1,6 @@
 """Where catalogues and results are kept: a directory, or any URL that fsspec knows, such as ``s3://bucket/jobs``."""
 
+import errno
 import os
 import re
 import secrets
@@ -22,6 +23,9 @@ INCOMING: Final = "incoming"
 """Directory of folders that are not complete yet."""
 
 _ID: Final = re.compile(r"[0-9a-f]{28}(-.*)?")
+
+_WITH_BUCKETS: Final = frozenset({"s3", "gs", "abfs"})
+"""Object stores, whose paths begin with the name of a bucket."""
 
 _COPIES: Final = 4
 """Folders of a remote store that a process keeps a copy of."""
@@ -102,10 +106,15 @@ class Store:
                 Path(self.path(folder)).parent.mkdir(parents=True, exist_ok=True)
                 filled.replace(self.path(folder))
             else:
-                # File by file: a folder that is put as a whole makes a bucket of a mistyped name.
-                files = [path for path in sorted(filled.rglob("*")) if path.is_file()]
-                to = [self.path(folder, path.relative_to(filled).as_posix()) for path in files]
-                self.fs.put([str(path) for path in files], to)
+                self._check_bucket()
+                self.fs.put(f"{filled}/", f"{self.path(folder)}/", recursive=True)
+
+    def _check_bucket(self) -> None:
+        """Refuse a bucket that is not there, or what is put would make one of a mistyped name."""
+        protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
+        bucket = self.root.partition("/")[0]
+        if _WITH_BUCKETS.intersection(protocols) and not self.fs.exists(bucket):
+            raise FileNotFoundError(errno.ENOENT, f"there is no bucket {bucket}")
 
     def _incoming(self) -> str | None:
         """Directory of unfinished folders: beside the finished ones if these are local, so that they can be moved."""

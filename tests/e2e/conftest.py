@@ -17,7 +17,9 @@ import pytest
 from astropy.table import Table
 
 from service.processes import free_port
-from tests.e2e.system import BLANK, NOWHERE, ROWS, System
+
+pytest.register_assert_rewrite("tests.e2e.system")
+from tests.e2e.system import BLANK, NOWHERE, ROWS, System  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,7 +170,7 @@ def real_galaxies(real_images: Path) -> dict[str, Sequence[Path]]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The parts, of which tests kill some."""
     if sys.platform != "linux":
@@ -196,7 +198,7 @@ def catalogue() -> bytes:
     return "\n".join(lines).encode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def undisturbed(started: System, catalogue: bytes) -> pa.Table:
     """Results of a job that nothing happens to."""
     started.restore()

@@ -179,3 +179,8 @@ def test_a_configuration_that_is_wrong_says_where(tmp_path: Path) -> None:
     path.write_text('name = "redden"\nlooks = 0\n')
     with pytest.raises(ConfigError, match="looks"):
         Config.read(path)
+
+
+def test_a_chunk_holds_two_batches(config: Config) -> None:
+    with pytest.raises(ValueError, match="at least twice the batch, 128"):
+        Config.model_validate(config.model_dump() | {"chunk": 127})

@@ -12,15 +12,20 @@ from typer.testing import CliRunner
 
 from redden.errors import ModelCardError
 from redden.grid import SIZE
+from redden.modelcard import CARD_FILE
 from redden.photometric import context_columns
 from redden.signature import CONTEXT, LOGITS, MEAN, PIXELS, SCALE_TRIL
 from tests.training.unfitted import write_unfitted
+from training.batches import FAINTEST_SNR, looks
 from training.cli import app
-from training.configs import config_file
+from training.dataset import DatasetCard
+from training.ensemble import ensemble
 from training.fit import read_run_card
-from training.fit_redden import Config
+from training.fit_redden import TARGETS, Config, fit
+from training.networks.redden import Scales, Shape, build
 from training.predict import open_model
 from training.rivals.mocks import ALL_BANDS
+from training.scene_set import load_scenes
 from training.teacher import TAUGHT, Teacher, read_teacher
 
 # keras asks numpy for a view in an old way when it saves what a fit has updated.
@@ -80,44 +85,78 @@ def test_draws_of_a_teacher_are_of_its_mixtures(tmp_path: Path) -> None:
     assert np.std(found) < 0.2
 
 
-def test_a_pupil_learns_from_a_teacher_and_its_card_says_so(blob_scenes: Path, tmp_path: Path) -> None:
+def test_a_pupil_learns_from_a_teacher_and_a_teacher_nothing(blob_scenes: Path) -> None:
+    columns = context_columns(len(ALL_BANDS))
+    far = Scales(np.zeros(columns), np.ones(columns), np.array([4.0, 1.0, -5.0]), np.full(3, 0.02))
+    network = build(ALL_BANDS, Shape(filters=(4, 4, 4), context=8, dense=(8, 8), components=2), far)
+    before = [weight.copy() for weight in network.get_weights()]
+    config = Config.model_validate(tomllib.loads(CONFIG) | {"looks": 2048, "echo": 8, "learning_rate": 1e-2})
+    ((fitted, _),) = fit(config, blob_scenes, [config.shape], lambda _: None, Teacher(network, {}))
+    galaxies = next(looks(load_scenes(blob_scenes)[1], config.observation, TARGETS, galaxies=128, seed=9))
+    answer = fitted.model([galaxies.pixels.astype(np.float32), galaxies.context])
+    shares = keras.ops.softmax(answer[LOGITS])[..., None]
+    mean = keras.ops.convert_to_numpy(keras.ops.sum(shares * answer[MEAN], axis=1)).mean(axis=0)
+    # Half of the posterior is to be the teacher's, far from the labels.
+    assert np.all(mean - galaxies.labels.mean(axis=0) > [0.8, 0.6, 0.6])
+    assert np.all(mean < far.label_mean)
+    assert all(np.array_equal(one, other) for one, other in zip(before, network.get_weights(), strict=True))
+
+
+def test_the_card_of_a_pupil_names_its_teacher(blob_scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(CONFIG)
     common = ["fit", str(tmp_path / "small.toml"), "--data", str(blob_scenes), "--out"]
-    for arguments in ([str(tmp_path / "teacher")], [str(tmp_path / "pupil"), "--teacher", str(tmp_path / "teacher")]):
-        result = CliRunner().invoke(app, [*common, *arguments])
-        assert result.exit_code == 0, result.output
-    teacher, pupil = (read_run_card(tmp_path / name) for name in ("teacher", "pupil"))
-    assert "teacher" not in teacher.trained_with
-    assert teacher.trained_with["config"]["seed"] == 5
-    assert pupil.trained_with["teacher"] == teacher.trained_with
-    assert pupil.trained_with["taught"] == TAUGHT
-    weights = [
-        keras.models.load_model(tmp_path / name / "network.keras").get_weights() for name in ("teacher", "pupil")
-    ]
-    assert any(not np.array_equal(one, other) for one, other in zip(*weights, strict=True))
+    config = Config.model_validate(tomllib.loads(CONFIG))
+    fitted_to = {
+        "sha256": DatasetCard.read(blob_scenes).sha256,
+        "split_seed": config.split_seed,
+        "observation": config.observation.model_dump(mode="json"),
+        "least_snr": FAINTEST_SNR,
+    }
+    members = [write_unfitted(tmp_path / f"{seed}", seed=seed, trained_on=fitted_to) for seed in range(2)]
+    ensemble(members, tmp_path / "both")
+    result = CliRunner().invoke(app, [*common, str(tmp_path / "pupil"), "--teacher", str(tmp_path / "both")])
+    assert result.exit_code == 0, result.output
+    both, pupil = (read_run_card(tmp_path / name).trained_with for name in ("both", "pupil"))
+    assert pupil["config"]["seed"] == 5
+    assert pupil["teacher"]["trained_with"] == both
+    assert pupil["teacher"]["share_of_the_loss"] == TAUGHT
+    assert len(pupil["teacher"]["sha256"]) == 64
+    assert "teacher's draws" in pupil["loss"]
 
 
-@pytest.mark.parametrize("other", [{"sha256": "another"}, {"split_seed": 1}])
-def test_a_teacher_of_other_galaxies_is_refused(tmp_path: Path, other: dict[str, object]) -> None:
-    fitted_to = {"sha256": "one", "split_seed": 0}
-    run = write_unfitted(tmp_path / "teacher", trained_on=fitted_to)
-    assert read_teacher(run, "one", 0).trained_with == {"seed": 0}
-    card = json.loads((run / "model_card.json").read_text())
-    (run / "model_card.json").write_text(json.dumps(card | {"trained_on": fitted_to | other}))
-    with pytest.raises(ModelCardError, match="cannot teach here"):
-        read_teacher(run, "one", 0)
+FITTED_TO = {"sha256": "one", "split_seed": 0, "observation": {"depth": [28.6, 29.8]}}
 
 
-def test_only_redden_networks_have_teachers(blob_scenes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"trained_on": FITTED_TO | {"sha256": "another"}}, "its sha256 differ"),
+        ({"trained_on": FITTED_TO | {"split_seed": 1, "observation": {}}}, "its split_seed, observation differ"),
+        ({"bands": ALL_BANDS[::-1]}, "its bands differ"),
+        ({"posterior": "gaussian"}, "are for mixtures"),
+    ],
+)
+def test_a_teacher_of_something_else_is_refused(tmp_path: Path, changed: dict[str, object], says: str) -> None:
+    run = write_unfitted(tmp_path / "teacher", trained_on=FITTED_TO)
+    assert read_teacher(run, FITTED_TO).facts["trained_with"] == {"seed": 0}
+    card = json.loads((run / CARD_FILE).read_text())
+    (run / CARD_FILE).write_text(json.dumps(card | changed))
+    with pytest.raises(ModelCardError, match=says):
+        read_teacher(run, FITTED_TO)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("paper-3band", "only redden networks have teachers"),
+        ("papr-3band", "there is no model 'papr-3band'"),
+        ("nowhere.toml", "nowhere.toml cannot be used"),
+    ],
+)
+def test_models_that_cannot_be_taught_are_told(blob_scenes: Path, tmp_path: Path, name: str, says: str) -> None:
     run = write_unfitted(tmp_path / "teacher", trained_on={})
-    arguments = ["fit", "paper-3band", "--data", str(blob_scenes), "--out", str(tmp_path / "x"), "--teacher", str(run)]
+    arguments = ["fit", name, "--data", str(blob_scenes), "--out", str(tmp_path / "x"), "--teacher", str(run)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "only redden networks have teachers" in result.output
-
-
-def test_a_name_that_ends_in_toml_is_a_file_of_ones_own(tmp_path: Path) -> None:
-    assert config_file(str(tmp_path / "missing.toml")) is None
-    (tmp_path / "mine.toml").write_text(CONFIG)
-    assert config_file(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
-    assert Config.model_validate(tomllib.loads(CONFIG)).name == "pupil"
+    assert says in result.output
+    assert not (tmp_path / "x").exists()
