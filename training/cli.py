@@ -195,7 +195,7 @@ def ensemble(
     runs: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Runs of the redden model.")],
     out: Annotated[Path, typer.Option(help="Directory of the run that is written.")],
 ) -> None:
-    """Join runs that were fitted with other seeds into one, whose posterior is the mean of theirs."""
+    """Join runs that were fitted with other seeds or shapes into one, whose posterior is the mean of theirs."""
     from training.ensemble import ensemble as join_runs
 
     with user_errors():

@@ -25,7 +25,7 @@ def ensemble(runs: Sequence[Path], out: Path) -> ModelCard:
     Parameters
     ----------
     runs : sequence of Path
-        Two different runs or more, fitted with the same configuration, but for its seed, to the same data set.
+        Two different runs or more, fitted to the same data set, split and observation, with other seeds or shapes.
     out : Path
         Directory of the run that is written: network and card; none of `runs`.
 
