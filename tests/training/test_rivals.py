@@ -147,12 +147,12 @@ def test_a_slow_method_is_compared_with_all_others_on_the_same_galaxies(
     models, slow, again = [MODELS / "gaussian-3band/1"], Slow(), Slow()
     found = assess_slow(models, blob_scenes, slow, tmp_path, seed=0, galaxies=9, train_scenes=300)
     methods = {bands: [row.method for row in found.rows if row.bands == bands] for bands in ("3", "3+z", "7", "7+z")}
-    grown = ["gradient boosting", "chi2 grid of SEDs"]
-    assert methods == {
-        "3": ["gaussian-3band", *grown],
-        "3+z": ["gaussian-3band", *grown, "slow"],
-        "7": ["gaussian-3band", *grown],
-        "7+z": ["gaussian-3band", *grown, "Meurer", "slow"],
+    rivals = ["gradient boosting", "chi2 grid of SEDs"]
+    assert methods == {  # the model is not asked with redshifts, which it does not take
+        "3": ["gaussian-3band", *rivals],
+        "3+z": [*rivals, "slow"],
+        "7": ["gaussian-3band", *rivals],
+        "7+z": [*rivals, "Meurer", "slow"],
     }
     assert {(row.images, row.galaxies) for row in found.rows} == {(9, 9)}
     assert slow.asked == 18
