@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     job_lifetime: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     """Seconds after which an ended job, or an uploaded catalogue, is deleted."""
 
-    chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = 4000
+    chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Rows that a worker measures at a time."""
 
     max_catalogue_bytes: Annotated[int, Field(gt=0)] = 2**30

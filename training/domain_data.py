@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from redden.modelinput import Inputs
 from redden.photometric import photometric
@@ -92,7 +93,7 @@ def draw_outliers(
     """
     rng = np.random.default_rng(seed)
     drawn = {}
-    for kind, share in shares.items():
+    for kind, share in track(shares.items(), "Drawing strange cutouts"):
         own = seed + list(KINDS).index(kind)
         pixels, redshift, where = draw(kind, scenes, prior, count=count * share, min_snr=min_snr, seed=own)
         claimed = rng.choice(scenes.truth["z"], len(redshift))

@@ -178,7 +178,6 @@ def fit(
     keras.utils.clear_session()
     train, validation = scenes.part("train", config.split_seed), scenes.part("validation", config.split_seed)
     held_out = next(looks(validation, config.observation, TARGETS, galaxies=config.chunk // 2, seed=config.seed + 1))
-    say("Drawing strange cutouts")
     strange = strange_looks(
         draw_outliers(
             train, config.observation, shares=FITTED, count=config.strange, min_snr=FAINTEST_SNR, seed=config.seed

@@ -1,10 +1,12 @@
 """``/v1/jobs`` and ``/v1/catalogues`` over HTTP."""
 
+import asyncio
 import dataclasses
 import json
 import threading
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
@@ -15,7 +17,8 @@ from redis.exceptions import TimeoutError
 
 from redden.jobs import Job
 from service.jobs import manager, results, tasks
-from service.jobs.state import Jobs
+from service.jobs.chunk import PARTS, folder_of, measure_chunk
+from service.jobs.state import Jobs, Part
 from service.jobs.store import Store
 from service.processes import free_port
 
@@ -408,6 +411,20 @@ def test_a_worker_that_looks_elsewhere_says_so(desk, submit, monkeypatch, tmp_pa
     desk.client.post(f"/v1/jobs/{job}/retry")
     desk.work()
     assert desk.client.get(f"/v1/jobs/{job}").json()["phase"] == "COMPLETED"
+
+
+def test_a_part_that_a_late_worker_stores_again_changes_and_counts_nothing(desk, submit, monkeypatch):
+    job, part = submit().json()["id"], Part(0, 0)
+    late = desk.tools.jobs.begin(job, part)
+    desk.work()  # the chunk was given to another, who was faster
+    before, stored = table(desk, job), Path(desk.tools.store.path(folder_of(job), PARTS, part.name))
+    first = stored.stat().st_ino
+    monkeypatch.setattr(Jobs, "beat", lambda *_: True)  # all that it was told is that it is wanted
+    asyncio.run(measure_chunk(desk.tools, job, part, late))
+    assert stored.stat().st_ino != first, "it has stored its part"
+    state = desk.client.get(f"/v1/jobs/{job}").json()
+    assert (state["phase"], state["rows"]) == ("COMPLETED", {"total": 10, "done": 10, "failed": 2})
+    assert table(desk, job).equals(before)
 
 
 def test_a_chunk_waits_for_a_model_server_that_is_away(desk, submit, monkeypatch):
