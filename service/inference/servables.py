@@ -26,6 +26,10 @@ SLICE: Final = 64
 """Galaxies that OpenVINO answers at once where there are as many. Told their number beforehand it need not turn images
 round before the first layer, which takes a third of the time of a network as small as `redden`."""
 
+# OpenVINO looks for numpy at its first array, behind a lock that it holds while it waits for the interpreter: threads
+# whose first calls meet there wait for each other for ever. So it looks here, while there is only one.
+openvino.Type.f32.to_dtype()
+
 
 class StartError(ReddenError):
     """The model server cannot start with what it was given."""

@@ -1,6 +1,8 @@
 """The local model server: asked by the official stubs and by the light client, and compared with tensorflow."""
 
 import asyncio
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -208,3 +210,35 @@ def test_versions_follow_models_config_and_a_broken_one_fails_alone(models_dir, 
 def test_the_light_client_names_what_the_server_refuses(model_server):
     with pytest.raises(ModelServerError, match="NOT_FOUND: Could not find any versions of model nosuch"):
         ask_light(model_server, "nosuch", {"pixels": pixels()})
+
+
+FIRST_LOOKS = """
+import sys
+from threading import Barrier, Thread
+
+import openvino
+
+import service.inference.servables
+
+together, looked = Barrier(16), []
+
+
+def look():
+    together.wait()
+    looked.append(openvino.Type.f32.to_dtype())
+
+
+def keep_busy():
+    while len(looked) < 16:
+        pass
+
+
+sys.setswitchinterval(1e-6)
+for thread in [*(Thread(target=keep_busy) for _ in range(3)), *(Thread(target=look) for _ in range(16))]:
+    thread.start()
+"""
+
+
+def test_the_first_arrays_may_come_at_the_same_time():
+    """Left to itself OpenVINO waits for ever in nineteen of twenty processes that begin like this."""
+    subprocess.run([sys.executable, "-c", FIRST_LOOKS], check=True, timeout=60)
