@@ -3,7 +3,7 @@
 ``python benchmarks/bulk.py`` makes three mosaics of 8192x8192 pixels and a catalogue, starts a local model server, and
 measures the catalogue with workers that do what Celery's do: read a chunk of the plan, measure it, write its part. All
 of it runs on the same cores, one after the other, so compare the ratios, not the absolute rates, between machines.
-Cutana is installed into an environment of its own below ``--folder``, with the package installer ``uv``.
+Cutana is installed into an environment of its own below ``--folder``.
 """
 
 import argparse
@@ -136,7 +136,7 @@ def cutana(folder: Path, ra: np.ndarray, dec: np.ndarray, rows: int, model: Path
     environment = folder / "cutana"
     python = environment / "bin" / "python"
     if not python.exists():
-        venv.create(environment, with_pip=True)
+        venv.create(environment, symlinks=True, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "-q", CUTANA], check=True)
         ours = next(path for path in sys.path if path.endswith("site-packages"))
         (next(environment.glob("lib/*/site-packages")) / "tensorflow.pth").write_text(ours + "\n")

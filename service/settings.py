@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """Seconds after which an ended job, or an uploaded catalogue, is deleted."""
 
     chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = 2048
-    """Rows that a worker measures at a time; best whole batches of 256, for one that is not full costs as much."""
+    """Rows that a worker measures at a time; best full batches of 256, which cost as much as others."""
 
     max_catalogue_bytes: Annotated[int, Field(gt=0)] = 2**30
     """Largest catalogue of a job in bytes, as it is uploaded."""

@@ -240,5 +240,5 @@ for thread in [*(Thread(target=keep_busy) for _ in range(3)), *(Thread(target=lo
 
 
 def test_the_first_arrays_may_come_at_the_same_time():
-    """Left to itself OpenVINO waits for ever in nineteen of twenty processes that begin like this."""
+    """Left to itself OpenVINO nearly always waits for ever in a process that begins like this."""
     subprocess.run([sys.executable, "-c", FIRST_LOOKS], check=True, timeout=60)

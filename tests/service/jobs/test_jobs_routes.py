@@ -415,16 +415,19 @@ def test_a_worker_that_looks_elsewhere_says_so(desk, submit, monkeypatch, tmp_pa
 
 def test_a_part_that_a_late_worker_stores_again_changes_and_counts_nothing(desk, submit, monkeypatch):
     job, part = submit().json()["id"], Part(0, 0)
-    late = desk.tools.jobs.begin(job, part)
-    desk.work()  # the chunk was given to another, who was faster
-    before, stored = table(desk, job), Path(desk.tools.store.path(folder_of(job), PARTS, part.name))
+    before = desk.tools.jobs.begin(job, part)
+    desk.work(1)  # the chunk was given to another, who was faster
+    found, stored = table(desk, job), Path(desk.tools.store.path(folder_of(job), PARTS, part.name))
     first = stored.stat().st_ino
-    monkeypatch.setattr(Jobs, "beat", lambda *_: True)  # all that it was told is that it is wanted
-    asyncio.run(measure_chunk(desk.tools, job, part, late))
+    monkeypatch.setattr(Jobs, "beat", lambda *_: True)  # the late one still believes that it is wanted
+    asyncio.run(measure_chunk(desk.tools, job, part, before))
     assert stored.stat().st_ino != first, "it has stored its part"
+    assert table(desk, job).equals(found)
+    state = desk.client.get(f"/v1/jobs/{job}").json()
+    assert (state["phase"], state["rows"]["done"]) == ("EXECUTING", 4)
+    desk.work()
     state = desk.client.get(f"/v1/jobs/{job}").json()
     assert (state["phase"], state["rows"]) == ("COMPLETED", {"total": 10, "done": 10, "failed": 2})
-    assert table(desk, job).equals(before)
 
 
 def test_a_chunk_waits_for_a_model_server_that_is_away(desk, submit, monkeypatch):
