@@ -56,7 +56,7 @@ class Client:
         Parameters
         ----------
         files : sequence of path
-            FITS files, one per band or with several bands each.
+            FITS files, one per band or with several bands each; a string is one file.
         **question
             See `FilesQuestion`, `Question` and `Choice`.
 

@@ -230,7 +230,8 @@ def _event(line: bytes) -> Job | None:
 
 
 def _files(path: str, files: Sequence[str | Path], params: dict[str, Any], read: Callable[[bytes], T]) -> Request[T]:
-    return Request("POST", path, read, {"params": params}, [("files", file, "application/fits") for file in files])
+    named = [files] if isinstance(files, str) else files  # one name is a sequence too, of letters
+    return Request("POST", path, read, {"params": params}, [("files", file, "application/fits") for file in named])
 
 
 def _place(ra: Angle, dec: Angle, redshift: float | None = None, redshift_error: float | None = None) -> dict[str, Any]:

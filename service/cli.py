@@ -144,6 +144,15 @@ def worker(
     )
 
 
+def _png(file: Path | None) -> Path | None:
+    """Refuse another ending than that of the picture, and a folder that is not there, before anything is measured."""
+    if file is not None and file.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{file} is drawn as PNG: let its name end in .png.")
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {file.parent}. Make it first.")
+    return file
+
+
 @commands.command()
 def predict(
     files: Annotated[
@@ -174,7 +183,8 @@ def predict(
     redshift_error: Annotated[float | None, typer.Option(help="Its standard error; by default 0.")] = None,
     a_v_above: Annotated[float | None, typer.Option(help="Tell the probability that A_V is above this, mag.")] = None,
     explain: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="PNG file to draw into what moved the answer.")
+        Path | None,
+        typer.Option(dir_okay=False, callback=_png, help="PNG file to draw into what moved the answer."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -220,6 +230,8 @@ def predict(
         typer.echo(answer.model_dump_json(indent=2))
     else:
         console.print(answer_table(answer))
+        if explain is not None:
+            console.print(f"What moved the answer is drawn in {escape(str(explain))}.")
 
 
 @commands.command()

@@ -131,6 +131,15 @@ def survey(
     print(f"Next: redden survey add {out / name}.toml")
 
 
+def _new_run(out: Path) -> Path:
+    """Refuse a directory with a run, which may have taken hours."""
+    from redden.modelcard import CARD_FILE
+
+    if (out / CARD_FILE).exists():
+        raise typer.BadParameter(f"{out} holds a run: name a new directory, or remove it.")
+    return out
+
+
 # --- fit, ensemble, domain, export: the networks ---------------------------------------------------------------------
 # Imports of tensorflow stand inside the commands, so that --help answers at once.
 
@@ -147,7 +156,7 @@ def fit(
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Data set of `simulate`; of `scenes` for redden.")
     ],
-    out: Annotated[Path, typer.Option(help="Directory of the run: weights, history, card.")],
+    out: Annotated[Path, typer.Option(callback=_new_run, help="Directory of the run: weights, history, card.")],
     seed: Annotated[
         int | None,
         typer.Option(
@@ -193,7 +202,7 @@ def fit(
 @app.command()
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Runs of the redden model.")],
-    out: Annotated[Path, typer.Option(help="Directory of the run that is written.")],
+    out: Annotated[Path, typer.Option(callback=_new_run, help="Directory of the run that is written.")],
 ) -> None:
     """Join runs that were fitted with other seeds or shapes into one, whose posterior is the mean of theirs."""
     from training.ensemble import ensemble as join_runs

@@ -114,7 +114,8 @@ class DatasetCard(BaseModel):
             return cls.model_validate_json((directory / CARD_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DatasetError(
-                f"{directory} is no finished data set: it has no {CARD_FILE}. `redden-train simulate` makes one."
+                f"{directory} is no finished data set: it has no {CARD_FILE}. `redden-train simulate` makes one, "
+                "for redden `redden-train scenes`."
             ) from None
         except ValidationError as error:
             raise DatasetError(f"{directory / CARD_FILE} cannot be used: {error}") from error

@@ -157,7 +157,7 @@ def test_the_client_explains(gateway, tmp_path):
     path.write_bytes(files(galaxy())[0])
     place = SURVEY["survey"], SURVEY["ra"], SURVEY["dec"]
     with Client(str(gateway.base_url)) as client:
-        answer = client.predict([path], model="paper-1band", explain=True)
+        answer = client.predict(str(path), model="paper-1band", explain=True)
         pictures = [client.explanation([path], model="paper-1band"), client.explanation_at(*place, model="any-band")]
     assert answer.explanation is not None
     assert all(drawn.startswith(b"\x89PNG") for drawn in pictures)
@@ -173,7 +173,16 @@ def test_the_command_line_draws_what_moved_the_answer(gateway, tmp_path, source)
     assert result.exit_code == 0, result.output
     for text in ("any-band version 1", "Redshift 7.1 +- 0.2", "P(A_V > 1) = ", "Domain score", ": like the galaxies"):
         assert text in result.output
+    assert "why.png" in result.output.replace("\n", "")
     assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("drawn", "words"), [("why.doc", "end in .png"), ("nowhere/why.png", "Make it first")])
+def test_where_a_picture_cannot_go_is_told_before_anything_is_measured(tmp_path, drawn, words):
+    (tmp_path / "galaxy.fits").touch()
+    result = run("predict", tmp_path / "galaxy.fits", "--explain", tmp_path / drawn, "--server", "http://127.0.0.1:9")
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())
 
 
 def test_a_survey_is_explained_as_its_cutout_is(gateway):

@@ -199,6 +199,12 @@ def test_export_wants_an_evaluation(run: Path, tmp_path: Path) -> None:
         export(copy, tmp_path / "models")
 
 
+def test_a_run_is_not_fitted_over(run: Path, blobs: Path) -> None:
+    result = CliRunner().invoke(app, ["fit", "gaussian-3band", "--data", str(blobs), "--out", str(run)])
+    assert result.exit_code == 2
+    assert "holds a run: name a new directory" in re.sub(r"[\s│]+", " ", result.output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
