@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import keras
 import numpy as np
@@ -35,12 +36,12 @@ GALAXIES = {
 }
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two networks with levels and a domain score of their own, which do not hold for both together."""
     written = [
         write_unfitted(
-            tmp_path / f"run{seed}",
+            tmp_path_factory.mktemp("runs") / f"run{seed}",
             seed=seed,
             components=seed + 2,
             usual=fit_usual(GALAXIES[CONTEXT], np.linspace(1, 2, 7) * (seed + 1), epochs=1, seed=seed),
@@ -55,6 +56,12 @@ def runs(tmp_path: Path) -> list[Path]:
         with_levels(keras.models.load_model(run / "network.keras"), levels).save(run / "network.keras")
         card.model_copy(update={"levels": True}).write(run)
     return written
+
+
+@pytest.fixture
+def runs(originals: list[Path], tmp_path: Path) -> list[Path]:
+    """Copies of them for one test."""
+    return [Path(copytree(run, tmp_path / run.name)) for run in originals]
 
 
 def test_the_posterior_of_an_ensemble_is_the_mean_of_its_members(runs: list[Path], tmp_path: Path) -> None:
