@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from redden.client import DEFAULT_URL, Client, ClientJob, Options
 from redden.jobs import FORMAT_OF_ENDING, Job, Phase, ResultFormat
-from service.cli_options import JsonOption, ServerOption
+from service.cli_options import JsonOption, ServerOption, check_directory
 from service.tables import job_table, jobs_table
 
 commands = typer.Typer(
@@ -221,8 +221,8 @@ def delete(job: JobArgument, server: ServerOption = DEFAULT_URL) -> None:
 
 def _format(output: Path | None, format: ResultFormat | None) -> ResultFormat | None:
     """The format that is asked for; an output that cannot be written is a mistake to tell before any work is done."""
-    if output is not None and not output.resolve().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {output.parent} to write {output.name} to. Make it first.")
+    if output is not None:
+        check_directory(output)
     if output is None or format is not None:
         return format
     if output.suffix.lower() not in FORMAT_OF_ENDING:

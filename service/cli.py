@@ -16,7 +16,7 @@ from rich.markup import escape
 from redden.client import DEFAULT_URL, Client, FilesQuestion, Question
 from redden.errors import ReddenError
 from service.catalogue_cli import commands as catalogue
-from service.cli_options import JsonOption, ServerOption
+from service.cli_options import JsonOption, ServerOption, check_directory
 from service.settings import read_settings
 from service.surveys.cli import commands as surveys
 
@@ -145,11 +145,11 @@ def worker(
 
 
 def _png(file: Path | None) -> Path | None:
-    """Refuse another ending than that of the picture, and a folder that is not there, before anything is measured."""
-    if file is not None and file.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{file} is drawn as PNG: let its name end in .png.")
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {file.parent}. Make it first.")
+    """Refuse what a picture cannot be drawn into, before anything is measured."""
+    if file is not None:
+        check_directory(file)
+        if file.suffix.lower() != ".png":
+            raise typer.BadParameter(f"{file.name} is drawn as PNG: let its name end in .png.")
     return file
 
 

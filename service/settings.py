@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """Seconds after which an ended job, or an uploaded catalogue, is deleted."""
 
     chunk_rows: Annotated[int, Field(ge=1, le=100_000)] = 2048
-    """Rows that a worker measures at a time; best full batches of 256, which cost as much as others."""
+    """Rows that a worker measures at a time; a multiple of 256, the model's batch, leaves none of it empty."""
 
     max_catalogue_bytes: Annotated[int, Field(gt=0)] = 2**30
     """Largest catalogue of a job in bytes, as it is uploaded."""

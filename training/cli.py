@@ -131,6 +131,10 @@ def survey(
     print(f"Next: redden survey add {out / name}.toml")
 
 
+# --- fit, ensemble, domain, export: the networks ---------------------------------------------------------------------
+# Imports of tensorflow stand inside the commands, so that --help answers at once.
+
+
 def _new_run(out: Path) -> Path:
     """Refuse a directory with a run, which may have taken hours."""
     from redden.modelcard import CARD_FILE
@@ -138,10 +142,6 @@ def _new_run(out: Path) -> Path:
     if (out / CARD_FILE).exists():
         raise typer.BadParameter(f"{out} holds a run: name a new directory, or remove it.")
     return out
-
-
-# --- fit, ensemble, domain, export: the networks ---------------------------------------------------------------------
-# Imports of tensorflow stand inside the commands, so that --help answers at once.
 
 
 @app.command()

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 from pydantic import RedisDsn
@@ -67,6 +70,12 @@ class Desk:
         for job, chunk in self.waiting[:chunks]:
             self.measure(job, chunk)
 
+    def table(self, job: str, **parameters: object) -> pa.Table:
+        """The results of a job."""
+        answer = self.client.get(f"/v1/jobs/{job}/results", params=parameters)
+        assert answer.status_code == 200, answer.text
+        return pq.read_table(BytesIO(answer.content))
+
     def measure(self, job: str, chunk: int) -> None:
         """Measure a chunk, as a worker would."""
         part = Part(chunk, int(str(self.queue.redis.hget(f"redden:job:{job}", "attempt") or 0)))
@@ -107,3 +116,20 @@ def galaxies() -> str:
     lines[2] = "galaxy 2,,"
     lines[5] = "galaxy 5,150.1,2.2"
     return "\n".join(["name,ra,dec", *lines, ""])
+
+
+@pytest.fixture
+def submit(desk: Desk, galaxies: str) -> Callable[..., httpx.Response]:
+    """Post a catalogue; the answer."""
+
+    def submit(
+        content: str | bytes = galaxies,
+        headers: dict[str, str] | None = None,
+        name: str = "galaxies.csv",
+        **fields: object,
+    ) -> httpx.Response:
+        fields = {"survey": "demo"} | fields
+        given = {field: value for field, value in fields.items() if value is not None}
+        return desk.client.post("/v1/jobs", files={"catalogue": (name, content)}, data=given, headers=headers)
+
+    return submit

@@ -1,12 +1,8 @@
 """``/v1/jobs`` and ``/v1/catalogues`` over HTTP."""
 
-import asyncio
-import dataclasses
 import json
 import threading
-from functools import cache
 from io import BytesIO
-from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
@@ -16,31 +12,11 @@ import pytest
 from redis.exceptions import TimeoutError
 
 from redden.jobs import Job
-from service.jobs import manager, results, tasks
-from service.jobs.chunk import PARTS, folder_of, measure_chunk
-from service.jobs.state import Jobs, Part
-from service.jobs.store import Store
+from service.jobs import manager, results
+from service.jobs.state import Jobs
 from service.processes import free_port
 
 THREE = ("F277W", "F356W", "F444W")
-
-
-@pytest.fixture
-def submit(desk, galaxies):
-    """Post a catalogue; the answer."""
-
-    def submit(content=galaxies, headers=None, name="galaxies.csv", **fields):
-        fields = {"survey": "demo"} | fields
-        given = {field: value for field, value in fields.items() if value is not None}
-        return desk.client.post("/v1/jobs", files={"catalogue": (name, content)}, data=given, headers=headers)
-
-    return submit
-
-
-def table(desk, job, **parameters):
-    answer = desk.client.get(f"/v1/jobs/{job}/results", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return pq.read_table(BytesIO(answer.content))
 
 
 def problem(answer):
@@ -63,7 +39,7 @@ def test_a_catalogue_is_queued_measured_and_given_back(desk, submit):
     desk.work()
     done = Job.model_validate_json(desk.client.get(f"/v1/jobs/{queued.id}").content)
     assert (done.phase, done.rows.done, done.rows.failed) == ("COMPLETED", 10, 2)
-    found = table(desk, queued.id)
+    found = desk.table(queued.id)
     assert found["name"].to_pylist() == [f"galaxy {number}" for number in range(10)]
     bad = {2, 5}
     for row, (status, a_v) in enumerate(zip(found["status"].to_pylist(), found["a_v"].to_pylist(), strict=True)):
@@ -87,23 +63,23 @@ def test_rows_are_those_of_a_single_measurement(desk, submit, galaxies):
 
 def test_results_of_a_job_that_runs_are_partial_and_can_be_paged(desk, submit, monkeypatch):
     job = submit().json()["id"]
-    assert set(table(desk, job)["status"].to_pylist()) == {"pending"}
+    assert set(desk.table(job)["status"].to_pylist()) == {"pending"}
     desk.work(1)
-    partial = table(desk, job)
+    partial = desk.table(job)
     pending = [status == "pending" for status in partial["status"].to_pylist()]
     assert sum(pending) == 6
     assert [value is None for value in partial["a_v"].to_pylist()] == [
         status != "ok" for status in partial["status"].to_pylist()
     ]
     desk.work()
-    whole = table(desk, job)
+    whole = desk.table(job)
     for page in (1, 3, 100):
         monkeypatch.setattr(results, "PAGE", page)
-        assert table(desk, job).equals(whole)
-        pages = [table(desk, job, offset=offset, limit=4) for offset in (0, 4, 8)]
+        assert desk.table(job).equals(whole)
+        pages = [desk.table(job, offset=offset, limit=4) for offset in (0, 4, 8)]
         assert [len(each) for each in pages] == [4, 4, 2]
         assert pa.concat_tables(pages).equals(whole)
-    assert len(table(desk, job, offset=99)) == 0
+    assert len(desk.table(job, offset=99)) == 0
     answer = desk.client.get(f"/v1/jobs/{job}/results", params={"limit": 2})
     assert answer.headers["x-total-count"] == "10"
 
@@ -111,7 +87,7 @@ def test_results_of_a_job_that_runs_are_partial_and_can_be_paged(desk, submit, m
 def test_rows_are_pending_also_beside_a_column_named_status(desk, submit, galaxies):
     job = submit(galaxies.replace("name,", "status,", 1)).json()["id"]
     desk.work(1)
-    found = table(desk, job)
+    found = desk.table(job)
     assert found["status"][0].as_py() == "galaxy 0"
     assert found["redden_status"].to_pylist().count("pending") == 6
 
@@ -144,7 +120,7 @@ def test_a_name_clash_is_solved_and_columns_are_chosen(desk, submit, galaxies):
     content = "\n".join([f"{lines[0]},a_v,other", *(f"{line},17,x" for line in lines[1:])])
     job = submit(content, columns="a_v,name").json()["id"]
     desk.work()
-    found = table(desk, job)
+    found = desk.table(job)
     assert found.column_names[:2] == ["name", "a_v"]
     assert "other" not in found.column_names
     assert set(found["a_v"].to_pylist()) == {17}
@@ -160,18 +136,18 @@ def test_a_row_that_is_not_there(desk, submit):
 def test_only_what_failed_is_measured_again(desk, submit, monkeypatch):
     job = submit().json()["id"]
     desk.work()
-    before = table(desk, job)
+    before = desk.table(job)
     desk.queue.redis.delete("celery")
     asked = []
     monkeypatch.setattr("service.jobs.plan.Chunk.without", _noting(asked))
     answer = desk.client.post(f"/v1/jobs/{job}/retry")
     assert (answer.status_code, answer.json()["phase"]) == (202, "QUEUED")
     assert answer.json()["rows"] == {"total": 10, "done": 8, "failed": 0}
-    assert table(desk, job).equals(before)
+    assert desk.table(job).equals(before)
     desk.work()
     assert sorted(asked) == [2, 5]
     assert desk.client.get(f"/v1/jobs/{job}").json()["rows"] == {"total": 10, "done": 10, "failed": 2}
-    assert table(desk, job).equals(before)
+    assert desk.table(job).equals(before)
 
 
 def _noting(asked):
@@ -244,7 +220,7 @@ def test_an_uploaded_catalogue_serves_several_jobs(desk, galaxies):
     assert desk.client.delete(path).status_code == 204
     assert problem(desk.client.get(path))[:2] == (404, "unknown-catalogue")
     desk.work()
-    gaussian, paper = (table(desk, job) for job in ids)
+    gaussian, paper = (desk.table(job) for job in ids)
     assert gaussian["a_v_lower_68"].null_count == 2
     assert paper["a_v_lower_68"].null_count == 10
 
@@ -391,61 +367,13 @@ def test_an_archive_of_images_is_measured_like_each_galaxy_alone(desk, image, po
     assert answer.status_code == 202, answer.text
     job = answer.json()["id"]
     desk.work()
-    found = table(desk, job)
+    found = desk.table(job)
     assert [status == "ok" for status in found["status"].to_pylist()] == [True, True, True, False, True]
     for row in (0, 4):
         single = post(*galaxies["abcde"[row]]).json()["quantities"]["a_v"]
         assert found["a_v"][row].as_py() == pytest.approx(single["median"], rel=1e-4)
     zipped = {"catalogue": ("cutouts.zip", archive.getvalue())}
     assert problem(desk.client.post("/v1/jobs", files=zipped, data={"survey": "demo"}))[:2] == (422, "catalogue")
-
-
-def test_a_worker_that_looks_elsewhere_says_so(desk, submit, monkeypatch, tmp_path):
-    job = submit().json()["id"]
-    elsewhere = dataclasses.replace(desk.tools, store=Store.at(str(tmp_path / "elsewhere")))
-    monkeypatch.setattr(tasks, "_tools", cache(lambda: elsewhere))
-    tasks.measure.apply(args=(job, 0, 0)).get()
-    state = desk.client.get(f"/v1/jobs/{job}").json()
-    assert state["phase"] == "ERROR"
-    assert "REDDEN_JOBS_URL must be one place" in state["error"]
-    desk.client.post(f"/v1/jobs/{job}/retry")
-    desk.work()
-    assert desk.client.get(f"/v1/jobs/{job}").json()["phase"] == "COMPLETED"
-
-
-def test_a_part_that_a_late_worker_stores_again_changes_and_counts_nothing(desk, submit, monkeypatch):
-    job, part = submit().json()["id"], Part(2, 0)  # with the row that has no position
-    before = desk.tools.jobs.begin(job, part)
-    desk.measure(job, part.chunk)  # it was given to another, who was faster
-    counted = desk.client.get(f"/v1/jobs/{job}").json()["rows"]
-    assert counted["failed"] > 0
-    found, stored = table(desk, job), Path(desk.tools.store.path(folder_of(job), PARTS, part.name))
-    first = stored.stat().st_ino
-    monkeypatch.setattr(Jobs, "beat", lambda *_: True)  # the late one still believes that it is wanted
-    asyncio.run(measure_chunk(desk.tools, job, part, before))
-    assert stored.stat().st_ino != first, "it has stored its part"
-    assert table(desk, job).equals(found)
-    state = desk.client.get(f"/v1/jobs/{job}").json()
-    assert (state["phase"], state["rows"]) == ("EXECUTING", counted)
-    desk.work()
-    state = desk.client.get(f"/v1/jobs/{job}").json()
-    assert (state["phase"], state["rows"]) == ("COMPLETED", {"total": 10, "done": 10, "failed": 2})
-
-
-def test_a_chunk_waits_for_a_model_server_that_is_away(desk, submit, monkeypatch):
-    job = submit().json()["id"]
-    settings = desk.tools.settings.model_copy(update={"model_server": f"127.0.0.1:{free_port()}"})
-    monkeypatch.setattr(tasks, "_tools", cache(lambda: dataclasses.replace(desk.tools, settings=settings)))
-    monkeypatch.setattr(tasks, "_WAITS", (0, 0))
-    result = tasks.measure.apply(args=(job, 0, 0))
-    assert result.successful(), "after the last attempt the chunk is left to the sweep, without an error"
-    state = desk.client.get(f"/v1/jobs/{job}").json()
-    assert state["phase"] == "EXECUTING"
-    assert "model server is away" in state["error"]
-    monkeypatch.setattr(tasks, "_tools", cache(lambda: desk.tools))
-    desk.work()
-    state = desk.client.get(f"/v1/jobs/{job}").json()
-    assert (state["phase"], state["error"]) == ("COMPLETED", None)
 
 
 def test_numbers_that_json_has_no_word_for_are_null(desk, submit, galaxies):
